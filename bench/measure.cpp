@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "measure.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char** environ;
+
+namespace mvm::bench {
+
+Spread spread_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const auto at = [&](double quantile) {
+    return values[std::min(values.size() - 1, static_cast<size_t>(quantile * static_cast<double>(values.size())))];
+  };
+  return {values.front(), at(0.5), at(0.99), values.back()};
+}
+
+Spread time_ms(int runs, const std::function<void()>& work, const std::function<void()>& between) {
+  using Clock = std::chrono::steady_clock;
+  work();
+  between();
+  std::vector<double> values;
+  for (int i = 0; i < runs; ++i) {
+    const auto begin = Clock::now();
+    work();
+    values.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+    between();
+  }
+  return spread_of(std::move(values));
+}
+
+int run(const std::vector<std::string>& command) {
+  std::vector<char*> argv;
+  for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  pid_t pid = -1;
+  const int error = ::posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  int status = -1;
+  if (error != 0 || ::waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
+}
+
+void must_run(const std::vector<std::string>& command) {
+  if (run(command) == 0) return;
+  std::fprintf(stderr, "mvm-bench: failed:");
+  for (const auto& word : command) std::fprintf(stderr, " %s", word.c_str());
+  std::fprintf(stderr, "\n");
+  std::exit(1);
+}
+
+}  // namespace mvm::bench

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Figures with their spread, and commands as whole processes.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace mvm::bench {
+
+struct Spread {
+  double min = 0;
+  double median = 0;
+  double p99 = 0;
+  double max = 0;
+};
+
+Spread spread_of(std::vector<double> values);
+
+// Wall milliseconds of `work`, `runs` times after one run that isn't counted; `between` runs uncounted after each.
+Spread time_ms(int runs, const std::function<void()>& work, const std::function<void()>& between);
+
+// Runs a command, its output thrown away, and returns its exit code.
+int run(const std::vector<std::string>& command);
+
+// The same that has to succeed: ends the benchmark with a message otherwise.
+void must_run(const std::vector<std::string>& command);
+
+}  // namespace mvm::bench

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/file.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace mvm::host {
+
+std::string errno_words(int error) { return std::generic_category().message(error); }
+
+UniqueFd open_file(const std::filesystem::path& path, int flags, unsigned mode) {
+  int fd = -1;
+  do {
+    fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  } while (fd < 0 && errno == EINTR);
+  return UniqueFd(fd);
+}
+
+Result<std::string> read_file(const std::filesystem::path& path, size_t max_bytes) {
+  const UniqueFd fd = open_file(path, O_RDONLY);
+  if (!fd) {
+    const int error = errno;
+    return fail(error == ENOENT ? ErrorKind::not_found : ErrorKind::failed, "{}: {}", path.string(),
+                errno_words(error));
+  }
+  std::string text;
+  char buffer[16384];
+  for (;;) {
+    const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail(ErrorKind::failed, "{}: {}", path.string(), errno_words(errno));
+    if (n == 0) return text;
+    text.append(buffer, static_cast<size_t>(n));
+    if (text.size() > max_bytes)
+      return fail(ErrorKind::failed, "{}: is larger than {} bytes", path.string(), max_bytes);
+  }
+}
+
+bool write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+Result<void> replace_file(const std::filesystem::path& path, std::string_view bytes, bool durable) {
+  const std::filesystem::path temporary = path.string() + ".new";
+  const auto failed = [&](int error) {
+    ::unlink(temporary.c_str());
+    return fail(ErrorKind::failed, "{}: cannot be written: {}", path.string(), errno_words(error));
+  };
+  ::unlink(temporary.c_str());  // one that a killed process left
+  UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  if (!fd || !write_all(fd.get(), bytes)) return failed(errno);
+  if (durable && ::fsync(fd.get()) != 0) return failed(errno);
+  if (::close(fd.release()) != 0) return failed(errno);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return failed(errno);
+  if (durable) {
+    const UniqueFd directory = open_file(path.parent_path(), O_RDONLY | O_DIRECTORY);
+    if (directory) ::fsync(directory.get());
+  }
+  return {};
+}
+
+Result<void> own_directory(const std::filesystem::path& path) {
+  if (::mkdir(path.c_str(), 0700) == 0) return {};
+  const int error = errno;
+  if (error != EEXIST) return fail(ErrorKind::failed, "{}: cannot be made: {}", path.string(), errno_words(error));
+  struct stat s {};
+  if (::lstat(path.c_str(), &s) != 0) return fail(ErrorKind::failed, "{}: {}", path.string(), errno_words(errno));
+  if (S_ISLNK(s.st_mode) && ::stat(path.c_str(), &s) != 0) {
+    return fail(ErrorKind::failed, "{}: is a link that leads nowhere", path.string());
+  }
+  if (!S_ISDIR(s.st_mode)) return fail(ErrorKind::failed, "{}: is not a directory", path.string());
+  if (s.st_uid != ::geteuid()) {
+    return fail(ErrorKind::failed, "{}: belongs to user {}, not to you (user {}): choose another directory",
+                path.string(), s.st_uid, ::geteuid());
+  }
+  if ((s.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return fail(ErrorKind::failed, "{}: is writable by others (mode {:o}): chmod go-w it", path.string(),
+                s.st_mode & 07777);
+  }
+  return {};
+}
+
+bool peer_is_us(int fd) {
+#if defined(__linux__)
+  struct ucred peer {};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  const uid_t uid = peer.uid;
+#else
+  uid_t uid = 0;
+  gid_t gid = 0;
+  if (::getpeereid(fd, &uid, &gid) != 0) return false;
+#endif
+  return uid == ::geteuid() || uid == 0;
+}
+
+}  // namespace mvm::host

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small files, whole.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "mvm/hypervisor.hpp"
+
+namespace mvm::host {
+
+// "No space left on device": the system's words for errno.
+std::string errno_words(int error);
+
+// Opens with O_CLOEXEC; an empty fd and errno where that fails. Retries EINTR.
+UniqueFd open_file(const std::filesystem::path& path, int flags, unsigned mode = 0600);
+
+// The whole file, at most max_bytes (more is an error). Errors (failed) name the path; not_found where it is missing.
+Result<std::string> read_file(const std::filesystem::path& path, size_t max_bytes);
+
+// Writes all of it. False and errno on failure.
+bool write_all(int fd, std::string_view bytes);
+
+// Replaces the file in one step: a temporary beside it, mode 0600, synced, renamed. On failure the old one is as it was
+// and nothing of ours stays. `durable`: also survives a power cut once it returns.
+Result<void> replace_file(const std::filesystem::path& path, std::string_view bytes, bool durable);
+
+// Creates the directory (mode 0700) or accepts one that is there, if it is a directory, ours and not writable by
+// others. Errors (failed) say which of these it isn't.
+Result<void> own_directory(const std::filesystem::path& path);
+
+// A Unix socket's peer belongs to this user or root.
+bool peer_is_us(int fd);
+
+}  // namespace mvm::host

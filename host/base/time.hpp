@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+namespace mvm::host {
+
+// "2026-11-23T08:05:37.123Z": RFC 3339, UTC, milliseconds.
+std::string now_rfc3339();
+
+// How long ago that was, for people: "3 minutes"; empty for what is no such time.
+std::string age_of(const std::string& rfc3339);
+
+}  // namespace mvm::host

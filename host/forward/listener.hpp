@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Takes clients off a listening socket.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "forward/sockets.hpp"
+
+namespace mvm::host {
+
+inline constexpr size_t default_max_clients = 10'000;
+
+// Owned by whoever closes it and by its own handlers. At `max_clients` live ones it takes no more until one goes; for
+// want of descriptors or memory it waits for 100 ms; neither spins, both are logged once for each time they last, and
+// clients meanwhile queue in the kernel. Event loop: one thread, this one.
+class Listener : public std::enable_shared_from_this<Listener> {
+ public:
+  // gone: to be called once, when the client is closed.
+  using OnClient = std::function<void(UniqueFd client, std::function<void()> gone)>;
+
+  // label: how the log calls it. listening: bound, listening and non-blocking.
+  Listener(boost::asio::io_context& loop, UniqueFd listening, std::string label,
+           size_t max_clients = default_max_clients);
+
+  void start(OnClient on_client);
+  void close();
+
+ private:
+  void wait();
+  void accept_some();
+  void accept_failed(int error);
+  void back_off(int error);
+  void pause();
+  void client_gone();
+
+  LoopFd socket_;
+  LoopTimer timer_;
+  std::string label_;
+  size_t max_clients_;
+  size_t clients_ = 0;
+  bool paused_ = false;     // at max_clients_
+  bool exhausted_ = false;  // no descriptors, no memory
+  bool closed_ = false;
+  OnClient on_client_;
+};
+
+}  // namespace mvm::host

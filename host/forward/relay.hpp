@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Moves bytes both ways between two stream sockets.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "mvm/hypervisor.hpp"
+
+namespace mvm::host {
+
+struct RelayTotals {
+  uint64_t bytes_a_to_b = 0;
+  uint64_t bytes_b_to_a = 0;
+};
+
+// Starts relaying between a and b, which become the relay's, until both directions have ended; then closes both and
+// calls `ended` once, on the loop. Half-close is kept: the end of one direction is passed on and the other goes on. A
+// reset on one side resets the other. A side that does not read holds up its own direction only, at a bounded number of
+// buffered bytes; an idle relay holds no buffer. first_to_b: bytes that came from a before the relay began.
+// Event loop: one thread, this one.
+void start_relay(boost::asio::io_context& loop, UniqueFd a, UniqueFd b, std::string first_to_b,
+                 std::function<void(RelayTotals)> ended);
+
+}  // namespace mvm::host

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps what the guest writes to its console, in console.log and, once that is full, console.log.1.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include <boost/asio/io_context.hpp>
+
+#include "base/result.hpp"
+#include "mvm/hypervisor.hpp"
+
+namespace mvm::host {
+
+class ConsoleLog : public std::enable_shared_from_this<ConsoleLog> {
+ public:
+  static constexpr uint64_t max_file_bytes = 8 * 1024 * 1024;
+
+  // Begins an empty log at `path`; that of the boot before becomes path.1.
+  static Result<std::shared_ptr<ConsoleLog>> create(boost::asio::io_context& loop, const std::filesystem::path& path);
+
+  // Reads `fd` until its end and appends. A full disk loses console output, not the VM: it is still drained.
+  void drain(UniqueFd fd);
+
+  // What has arrived but was not read yet. For the end of a runner.
+  void drain_now();
+
+ private:
+  struct Source;
+  ConsoleLog(boost::asio::io_context& loop, std::filesystem::path path, UniqueFd file)
+      : loop_(loop), path_(std::move(path)), file_(std::move(file)) {}
+  void wait(const std::shared_ptr<Source>& source);
+  bool read_some(Source& source);  // false: its end
+  void append(std::string_view bytes);
+  void rotate();
+
+  boost::asio::io_context& loop_;
+  std::filesystem::path path_;
+  UniqueFd file_;
+  uint64_t size_ = 0;
+  bool complained_ = false;
+  std::weak_ptr<Source> source_;
+};
+
+}  // namespace mvm::host
