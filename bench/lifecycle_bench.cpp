@@ -89,7 +89,7 @@ void bench_list(double nothing) {
   for (int i = 0; i < listed_vms; ++i) {
     pb::VmRecord record;
     if (!from_json(*read_file(store.paths(*VmName::parse("bench")).record(), 1 << 20), record)) std::exit(1);
-    record.set_name(fmt::format("vm-{:05}", i));
+    record.set_name(mvm::host::formatted("vm-{:05}", i));
     const auto directory = store.paths(*VmName::parse(record.name())).directory;
     std::filesystem::create_directory(directory);
     std::ofstream(directory / "record.json") << to_json(record, 2, Unset::omit);
@@ -110,7 +110,7 @@ void bench_list(double nothing) {
       [] {});
   print("list --output json of 1,000 VMs", "ms", json, 25, "a process that does nothing", nothing);
   for (int i = 0; i < listed_vms; ++i) {
-    std::filesystem::remove_all(store.paths(*VmName::parse(fmt::format("vm-{:05}", i))).directory);
+    std::filesystem::remove_all(store.paths(*VmName::parse(mvm::host::formatted("vm-{:05}", i))).directory);
   }
 }
 

@@ -102,7 +102,7 @@ class Printer {
 
   template <class Number>
   void number(Number n) {
-    fmt::format_to(std::back_inserter(out_), "{}", n);
+    out_ += formatted("{}", n);
   }
 
   void string(std::string_view text) {
@@ -112,7 +112,7 @@ class Printer {
         out_ += '\\';
         out_ += c;
       } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-        fmt::format_to(std::back_inserter(out_), "\\u{:04x}", static_cast<unsigned>(c));
+        out_ += formatted("\\u{:04x}", static_cast<unsigned>(c));
       } else {
         out_ += c;
       }

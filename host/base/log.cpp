@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#define FMT_HEADER_ONLY  // spdlog wants all of it
 #include "base/log.hpp"
 
 #include <algorithm>

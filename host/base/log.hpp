@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string_view>
 
-#include <fmt/format.h>
+#include "base/format.hpp"
 
 namespace mvm::host::log {
 
@@ -25,19 +25,19 @@ void flush() noexcept;
 
 template <class... Args>
 void debug(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(Level::debug)) write(Level::debug, fmt::format(text, std::forward<Args>(args)...));
+  if (enabled(Level::debug)) write(Level::debug, formatted(text, std::forward<Args>(args)...));
 }
 template <class... Args>
 void info(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(Level::info)) write(Level::info, fmt::format(text, std::forward<Args>(args)...));
+  if (enabled(Level::info)) write(Level::info, formatted(text, std::forward<Args>(args)...));
 }
 template <class... Args>
 void warn(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(Level::warn)) write(Level::warn, fmt::format(text, std::forward<Args>(args)...));
+  if (enabled(Level::warn)) write(Level::warn, formatted(text, std::forward<Args>(args)...));
 }
 template <class... Args>
 void error(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(Level::error)) write(Level::error, fmt::format(text, std::forward<Args>(args)...));
+  if (enabled(Level::error)) write(Level::error, formatted(text, std::forward<Args>(args)...));
 }
 
 }  // namespace mvm::host::log

@@ -23,7 +23,7 @@ std::string shown(std::string_view text) {
 
 // "--memory 12X", or "--memory" alone where nothing was written.
 std::string subject(std::string_view what, std::string_view text) {
-  return text.empty() ? std::string(what) : fmt::format("{} {}", what, shown(text));
+  return text.empty() ? std::string(what) : formatted("{} {}", what, shown(text));
 }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -72,7 +72,7 @@ Result<Decimal> parse_decimal(std::string_view what, std::string_view text, cons
   if (text.empty()) return refuse("is empty");
   if (text.front() == '-') return refuse("is negative");
   const size_t whole_digits = count_digits(text);
-  if (whole_digits == 0) return refuse(fmt::format("is not a {}", quantity.noun));
+  if (whole_digits == 0) return refuse(formatted("is not a {}", quantity.noun));
 
   Decimal out;
   if (!to_uint64(text.substr(0, whole_digits), out.whole)) return refuse("is too large");
@@ -80,7 +80,7 @@ Result<Decimal> parse_decimal(std::string_view what, std::string_view text, cons
   if (out.suffix.empty() || out.suffix.front() != '.') return out;
 
   std::string_view fraction = out.suffix.substr(1, count_digits(out.suffix.substr(1)));
-  if (fraction.empty()) return refuse(fmt::format("is not a {}", quantity.noun));
+  if (fraction.empty()) return refuse(formatted("is not a {}", quantity.noun));
   out.suffix.remove_prefix(1 + fraction.size());
   while (!fraction.empty() && fraction.back() == '0') fraction.remove_suffix(1);
   constexpr size_t most_digits = 12;
@@ -298,9 +298,9 @@ std::string format_size(uint64_t bytes) {
     value /= 1024;
     ++unit;
   }
-  std::string text = fmt::format("{:.1f}", value);
+  std::string text = formatted("{:.1f}", value);
   if (text.ends_with(".0")) text.resize(text.size() - 2);
-  return fmt::format("{} {}", text, units[unit]);
+  return formatted("{} {}", text, units[unit]);
 }
 
 }  // namespace mvm::host

@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include <fmt/format.h>
 #include <tl/expected.hpp>
+#include "base/format.hpp"
 
 namespace mvm::host {
 
@@ -30,7 +30,7 @@ using Result = tl::expected<T, Error>;
 
 template <class... Args>
 [[nodiscard]] tl::unexpected<Error> fail(ErrorKind kind, fmt::format_string<Args...> text, Args&&... args) {
-  return tl::unexpected<Error>(Error{kind, fmt::format(text, std::forward<Args>(args)...)});
+  return tl::unexpected<Error>(Error{kind, formatted(text, std::forward<Args>(args)...)});
 }
 
 }  // namespace mvm::host

@@ -36,6 +36,7 @@ struct BootOptions {
   std::vector<std::string> options;
   std::string timeout = "30s";
   bool fresh = false;
+  bool console_pty = false;
   bool launched = false;
 };
 
@@ -60,6 +61,8 @@ void add_options(CLI::App& command, BootOptions& o) {
   list("--publish", o.publish, "Host TCP port that leads to a port of the guest; may be repeated", "[ADDR:]HOST:GUEST");
   list("--option", o.options, "The hypervisor's own option; may be repeated", "KEY=VALUE");
   command.add_option("--timeout", o.timeout, "How long the boot may take")->type_name("TIME")->capture_default_str();
+  command.add_flag("--console-pty,!--no-console-pty", o.console_pty,
+                   "The console also on a pty, to type at; `inspect` tells which");
   command.add_flag("--fresh", o.fresh, "Discard the VM's disk; allows another rootfs or hypervisor");
   command.footer(
       "Options left out keep what the VM was booted with last. An empty value empties: --share \"\".\n"
@@ -135,6 +138,7 @@ Result<pb::BootRequest> make_request(const GlobalOptions& globals, const BootOpt
   given.set_cmdline(o.cmdline);
   given.set_rootfs(absolute(o.rootfs));
   given.set_rootfs_mode(o.rootfs_mode);
+  given.set_pty(o.console_pty);
   MVM_CHECK(fill_numbers(o, request));
   MVM_CHECK(fill_lists(o, given));
   auto& has = *request.mutable_has();
@@ -150,6 +154,7 @@ Result<pb::BootRequest> make_request(const GlobalOptions& globals, const BootOpt
   has.set_shares(was_given("--share"));
   has.set_published_ports(was_given("--publish"));
   has.set_options(was_given("--option"));
+  has.set_pty(was_given("--console-pty"));
   return request;
 }
 

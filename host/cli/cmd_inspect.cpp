@@ -64,6 +64,7 @@ pb::VmDetails details_of(const NamedVm& vm) {
   details.set_plugin(record.plugin());
   details.set_plugin_version(record.plugin_version());
   details.set_guest_address(live.info().guest_address().empty() ? record.guest_address() : live.info().guest_address());
+  details.set_console_pty(record.console_pty());
   details.set_hypervisor_pid(record.hypervisor_pid());
   fill_paths(vm, details);
   return details;
@@ -91,16 +92,16 @@ std::string for_people(const pb::VmDetails& d) {
   row("rootfs", d.rootfs());
   for (const auto& disk : d.spec().disks()) row("disk", disk.path() + (disk.read_only() ? " (read-only)" : ""));
   for (const auto& share : d.shares()) {
-    row("share",
-        fmt::format("{} as {} ({})", share.path(), share.tag(), share.read_only() ? "read-only" : "read-write"));
+    row("share", formatted("{} as {} ({})", share.path(), share.tag(), share.read_only() ? "read-only" : "read-write"));
   }
   for (const auto& port : d.published_ports()) {
-    row("published", fmt::format("{}:{} to guest port {}", port.address(), port.host_port(), port.guest_port()));
+    row("published", formatted("{}:{} to guest port {}", port.address(), port.host_port(), port.guest_port()));
   }
-  for (const auto& [key, value] : d.spec().options()) row("option", fmt::format("{}={}", key, value));
+  for (const auto& [key, value] : d.spec().options()) row("option", formatted("{}={}", key, value));
   row("guest address", d.guest_address());
   row("control socket", d.control_socket());
   row("vsock socket", d.vsock_socket());
+  row("console pty", d.console_pty());
   row("console log", d.console_log());
   row("runner log", d.runner_log());
   return format_table(rows);

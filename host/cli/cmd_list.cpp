@@ -30,7 +30,7 @@ std::string table(const std::vector<pb::VmRecord>& records) {
   for (const auto& record : records) {
     const std::string age = age_of(record.started_at());
     rows.push_back({record.name(), record.state(), record.hypervisor().empty() ? "-" : record.hypervisor(),
-                    fmt::format("{}", record.spec().cpus()), format_size(record.spec().memory_bytes()),
+                    formatted("{}", record.spec().cpus()), format_size(record.spec().memory_bytes()),
                     age.empty() ? "-" : age + " ago"});
   }
   return format_table(rows);

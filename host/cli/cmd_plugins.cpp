@@ -36,7 +36,7 @@ std::string table(const std::vector<pb::PluginView>& views) {
   for (const auto& view : views) {
     const auto or_dash = [](const std::string& text) { return text.empty() ? "-" : text; };
     rows.push_back({view.name(), or_dash(view.version()), or_dash(view.abi()), view.status(), view.file()});
-    if (!view.reason().empty()) reasons += fmt::format("{}: {}\n", view.status(), view.reason());
+    if (!view.reason().empty()) reasons += formatted("{}: {}\n", view.status(), view.reason());
   }
   return format_table(rows) + reasons;
 }

@@ -63,7 +63,7 @@ Result<void> stop_one(const GlobalOptions& globals, const std::string& name, boo
   if (!vm.active()) return {};
   auto stopped = ask_runner(vm, force, grace);
   if (stopped || !force) return stopped;
-  note(globals, fmt::format("{}: killing its runner", stopped.error().message));
+  note(globals, formatted("{}: killing its runner", stopped.error().message));
   return signal_runner(vm, SIGKILL, end_limit);
 }
 

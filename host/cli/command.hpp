@@ -39,6 +39,7 @@ void add_vsock_connect(CLI::App& app, const GlobalOptions& globals, Action& acti
 void add_share(CLI::App& app, const GlobalOptions& globals, Action& action);  // share-dir and unshare-dir
 void add_logs(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_wait(CLI::App& app, const GlobalOptions& globals, Action& action);
+void add_pause(CLI::App& app, const GlobalOptions& globals, Action& action);  // pause and resume
 void add_rm(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_plugins(CLI::App& app, const GlobalOptions& globals, Action& action);
 

@@ -3,7 +3,7 @@
 
 #include <array>
 #include <cerrno>
-#include <string_view>
+#include <string>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -42,16 +42,34 @@ Result<UniqueFd> open_disk(const std::filesystem::path& path, bool writable) {
   return fd;
 }
 
-}  // namespace
-
-Result<v1::DiskFormat> check_disk(const std::filesystem::path& path, bool writable) {
+// The first four bytes, or fewer.
+Result<std::string> read_magic(const std::filesystem::path& path, bool writable) {
   MVM_TRY(const UniqueFd fd, open_disk(path, writable));
   std::array<char, 4> magic{};
   const ssize_t n = ::pread(fd.get(), magic.data(), magic.size(), 0);
   if (n < 0) return fail(ErrorKind::invalid, "{}: cannot be read: {}", path.string(), errno_words(errno));
   if (n == 0) return fail(ErrorKind::invalid, "{}: is empty; a disk image is expected", path.string());
-  const std::string_view head(magic.data(), static_cast<size_t>(n));
-  return head == "QFI\xfb" ? v1::DISK_FORMAT_QCOW2 : v1::DISK_FORMAT_RAW;
+  return std::string(magic.data(), static_cast<size_t>(n));
+}
+
+}  // namespace
+
+Result<void> check_disk(const std::filesystem::path& path, bool writable) {
+  MVM_CHECK(read_magic(path, writable));
+  return {};
+}
+
+Result<v1::DiskFormat> format_by_name(const std::filesystem::path& path) {
+  MVM_TRY(const std::string magic, read_magic(path, false));
+  const bool named = path.extension() == ".qcow2";
+  const bool is = magic == "QFI\xfb";
+  if (named && !is) return fail(ErrorKind::invalid, "{}: is named .qcow2 and is no qcow2 image", path.string());
+  if (is && !named) {
+    return fail(ErrorKind::invalid,
+                "{}: begins as a qcow2 image does, and is not named so: name it {}.qcow2 if that is what it is",
+                path.string(), path.stem().string());
+  }
+  return is ? v1::DISK_FORMAT_QCOW2 : v1::DISK_FORMAT_RAW;
 }
 
 Result<UniqueFd> lock_disk(const std::filesystem::path& path, bool writable) {

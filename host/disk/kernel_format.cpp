@@ -56,7 +56,7 @@ std::string architecture_name(const std::array<Architecture, N>& known, uint64_t
   for (const auto& a : known) {
     if (a.machine == machine) return std::string(a.name);
   }
-  return fmt::format("machine {}", machine);
+  return formatted("machine {}", machine);
 }
 
 // e_machine (elf.h)
@@ -84,7 +84,7 @@ Found x86_boot_image(const Head& head) {
   const bool has_64bit_entry = version >= 0x20c && (head.u16(0x236) & 1) != 0;
   KernelFile kernel;
   kernel.architecture = has_64bit_entry ? "x86_64" : "i386";
-  kernel.description = fmt::format("x86 bzImage, protocol {}.{:02}", version >> 8, version & 0xff);
+  kernel.description = formatted("x86 bzImage, protocol {}.{:02}", version >> 8, version & 0xff);
   kernel.format = v1::KERNEL_FORMAT_BZIMAGE;
   return kernel;
 }
@@ -103,7 +103,7 @@ std::string pe_architecture(const Head& head) {
 std::string decompressor(std::string_view compression) {
   constexpr std::array<std::string_view, 6> known = {"gzip", "zstd", "xz", "lz4", "lzma", "lzo"};
   if (std::find(known.begin(), known.end(), compression) == known.end()) return "";
-  return compression == "lzo" ? "lzop -dc" : fmt::format("{} -dc", compression);
+  return compression == "lzo" ? "lzop -dc" : formatted("{} -dc", compression);
 }
 
 // drivers/firmware/efi/libstub/zboot-header.S: where the compressed kernel lies, and how it was compressed.
@@ -113,8 +113,8 @@ Found efi_zboot(const Head& head) {
   const std::string tool = decompressor(compression);
   KernelFile kernel{v1::KERNEL_FORMAT_EFI_ZBOOT, pe_architecture(head), "EFI-zboot kernel", {}, {}};
   if (tool.empty()) return kernel;
-  kernel.description = fmt::format("EFI-zboot kernel, {} inside", compression);
-  kernel.unpack = fmt::format("tail -c +{} FILE | head -c {} | {}", uint64_t{head.u32(8)} + 1, head.u32(12), tool);
+  kernel.description = formatted("EFI-zboot kernel, {} inside", compression);
+  kernel.unpack = formatted("tail -c +{} FILE | head -c {} | {}", uint64_t{head.u32(8)} + 1, head.u32(12), tool);
   return kernel;
 }
 
@@ -124,7 +124,7 @@ Found efi_application(const Head& head) {
   other.architecture = pe_architecture(head);
   other.description = other.architecture.empty()
                           ? "an MZ executable"
-                          : fmt::format("an EFI application for {} (a unified kernel image?)", other.architecture);
+                          : formatted("an EFI application for {} (a unified kernel image?)", other.architecture);
   other.advice = "take the kernel out of it (objcopy -O binary --only-section=.linux FILE linux)";
   return other;
 }
@@ -156,11 +156,11 @@ Found elf(const Head& head) {
   kernel.architecture = architecture_name(elf_machines, head.number(0x12, 2, big_endian));
   if ((type != et_exec && type != et_dyn) || has_interpreter(head, is_64, big_endian)) {
     const bool is_program = type == et_exec || type == et_dyn;
-    kernel.description = fmt::format("an ELF {} for {}", is_program ? "program" : "object", kernel.architecture);
+    kernel.description = formatted("an ELF {} for {}", is_program ? "program" : "object", kernel.architecture);
     return kernel;
   }
   kernel.format = v1::KERNEL_FORMAT_ELF;
-  kernel.description = fmt::format("ELF vmlinux for {}", kernel.architecture);
+  kernel.description = formatted("ELF vmlinux for {}", kernel.architecture);
   return kernel;
 }
 
@@ -185,7 +185,7 @@ constexpr std::array<Compression, 6> compressions{{
 Found compressed(const Head& head) {
   for (const auto& c : compressions) {
     if (!head.has(0, c.magic)) continue;
-    return KernelFile{c.format, "", fmt::format("{}-compressed file", c.name), "", std::string(c.unpack)};
+    return KernelFile{c.format, "", formatted("{}-compressed file", c.name), "", std::string(c.unpack)};
   }
   return {};
 }
@@ -267,10 +267,10 @@ bool accepts(const v1::HypervisorInfo& info, v1::KernelFormat format) {
 
 std::string what_to_do(const std::filesystem::path& path, const KernelFile& kernel, const v1::HypervisorInfo& info) {
   if (!kernel.unpack.empty()) {
-    return fmt::format("decompress it: {} > vmlinux", with_file(kernel.unpack, path));
+    return formatted("decompress it: {} > vmlinux", with_file(kernel.unpack, path));
   }
   if (kernel.format == v1::KERNEL_FORMAT_BZIMAGE && accepts(info, v1::KERNEL_FORMAT_ELF)) {
-    return fmt::format(
+    return formatted(
         "take the vmlinux out of it, with the kernel tree's scripts/extract-vmlinux: extract-vmlinux {} "
         "> vmlinux",
         shell_quoted(path.string()));

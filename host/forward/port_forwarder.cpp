@@ -43,26 +43,26 @@ bool to_endpoint(const std::string& address, uint16_t port, Endpoint& endpoint) 
 // "127.0.0.1:8080:80", as --publish takes it.
 std::string publish_text(const std::string& address, uint16_t host_port, uint16_t guest_port) {
   const bool is_v6 = address.find(':') != std::string::npos;
-  return fmt::format("{}{}{}:{}:{}", is_v6 ? "[" : "", address, is_v6 ? "]" : "", host_port, guest_port);
+  return formatted("{}{}{}:{}:{}", is_v6 ? "[" : "", address, is_v6 ? "]" : "", host_port, guest_port);
 }
 
 std::string why_not_bound(int error, const std::string& address, uint16_t port) {
   switch (error) {
     case EADDRINUSE:
-      return fmt::format(
+      return formatted(
           "port {} of {} is in use by another program or VM; publish another host port, or end what "
           "listens there",
           port, address);
     case EACCES:
     case EPERM:
-      return fmt::format("port {} may not be used: ports below 1024 take privileges; publish one from 1024 on", port);
+      return formatted("port {} may not be used: ports below 1024 take privileges; publish one from 1024 on", port);
     case EADDRNOTAVAIL:
-      return fmt::format("{} is not an address of this machine; use one that is, or {} for all of them", address,
-                         address.find(':') == std::string::npos ? "0.0.0.0" : "[::]");
+      return formatted("{} is not an address of this machine; use one that is, or {} for all of them", address,
+                       address.find(':') == std::string::npos ? "0.0.0.0" : "[::]");
     case EAFNOSUPPORT:
-      return fmt::format("this machine has no {}", address.find(':') == std::string::npos ? "IPv4" : "IPv6");
+      return formatted("this machine has no {}", address.find(':') == std::string::npos ? "IPv4" : "IPv6");
     default:
-      return fmt::format("port {} of {} cannot be listened on: {}", port, address, errno_words(error));
+      return formatted("port {} of {} cannot be listened on: {}", port, address, errno_words(error));
   }
 }
 

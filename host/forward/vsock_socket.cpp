@@ -80,7 +80,7 @@ class Handshake : public std::enable_shared_from_this<Handshake> {
   void relay(UniqueFd guest) {
     // Firecracker's <n> is the number of its end of the connection; so is ours, counted from the same base.
     static std::atomic<uint32_t> next_local_port{1U << 30};
-    const std::string ok = fmt::format("OK {}\n", next_local_port++);
+    const std::string ok = formatted("OK {}\n", next_local_port++);
     UniqueFd client(socket_.release());
     // Nothing was sent before: a socket that has no room for this is broken.
     if (send_some(client.get(), ok.data(), ok.size()) != static_cast<ssize_t>(ok.size())) return gone_();

@@ -41,7 +41,7 @@ Result<pb::PluginView> look_into(const std::filesystem::path& path, const std::s
   view.set_version(id.version);
   view.set_vendor(id.vendor);
   view.set_file(path.string());
-  view.set_abi(fmt::format("{}.{}", id.abi_major, id.abi_minor));
+  view.set_abi(formatted("{}.{}", id.abi_major, id.abi_minor));
   view.set_status("ok");
   *view.mutable_extensions() = info.extensions();
   return view;

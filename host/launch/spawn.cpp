@@ -83,9 +83,8 @@ std::string how_child_ended(pid_t pid) {
   while (::waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR) return "ended";
   }
-  if (WIFSIGNALED(status))
-    return fmt::format("ended by signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));
-  return fmt::format("ended with exit code {}", WEXITSTATUS(status));
+  if (WIFSIGNALED(status)) return formatted("ended by signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));
+  return formatted("ended with exit code {}", WEXITSTATUS(status));
 }
 
 }  // namespace mvm::host

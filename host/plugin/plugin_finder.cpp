@@ -99,11 +99,11 @@ std::vector<PluginCandidate> PluginFinder::all() const {
       candidate.reason = trusted.error().message;
     } else if (!is_built_in && built_in.count(candidate.name) != 0) {
       candidate.shadowed = true;
-      candidate.reason = fmt::format("{}: {} is built in: say --plugin {} to use this one", path.string(),
-                                     candidate.name, path.string());
+      candidate.reason = formatted("{}: {} is built in: say --plugin {} to use this one", path.string(), candidate.name,
+                                   path.string());
     } else if (!taken.insert(candidate.name).second) {
       candidate.shadowed = true;
-      candidate.reason = fmt::format("{}: another {} comes before it", path.string(), candidate.name);
+      candidate.reason = formatted("{}: another {} comes before it", path.string(), candidate.name);
     } else {
       candidate.path = *trusted;
       candidate.usable = true;

@@ -116,11 +116,11 @@ void answer_bytes(void* user, mvm_status status, mvm_bytes reply, mvm_bytes erro
 // What is wrong with an fd that a plugin handed over; empty: nothing (MVM-P5).
 std::string fd_fault(int fd) {
   const int flags = ::fcntl(fd, F_GETFD);
-  if (flags < 0) return fmt::format("handed over fd {}, which is not open (MVM-P5)", fd);
+  if (flags < 0) return formatted("handed over fd {}, which is not open (MVM-P5)", fd);
   int type = 0;
   socklen_t size = sizeof type;
   if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) {
-    return fmt::format("handed over fd {}, which is not a stream socket (MVM-P5)", fd);
+    return formatted("handed over fd {}, which is not a stream socket (MVM-P5)", fd);
   }
   if ((flags & FD_CLOEXEC) == 0) {
     log::warn("{}: fd {} was not close-on-exec (MVM-P5)", plugin_label, fd);
@@ -221,7 +221,7 @@ struct PluginHypervisor::State {
   }
 
   static mvm::Error unsupported(std::string_view call) {
-    return {MVM_ERR_UNSUPPORTED, fmt::format("not supported by this hypervisor ({})", call)};
+    return {MVM_ERR_UNSUPPORTED, formatted("not supported by this hypervisor ({})", call)};
   }
 
   std::string read(std::string_view call, mvm_status (*slot)(mvm_hypervisor*, const mvm_sink*, const mvm_sink*)) {
@@ -454,7 +454,7 @@ Error plugin_error(const PluginIdentity& plugin, std::string_view call, mvm_stat
   if (status == MVM_ERR_UNSUPPORTED) kind = ErrorKind::unsupported;
   if (status == MVM_ERR_INVALID) kind = ErrorKind::invalid;
   if (status == MVM_ERR_DEADLINE) kind = ErrorKind::deadline;
-  return {kind, fmt::format("{}: {}: {}", plugin.label(), call, message)};
+  return {kind, formatted("{}: {}: {}", plugin.label(), call, message)};
 }
 
 }  // namespace mvm::host

@@ -28,7 +28,7 @@ std::string random_mac() {
   std::random_device random;
   const auto byte = [&] { return static_cast<unsigned>(random() & 0xff); };
   // x2: locally administered, one station.
-  return fmt::format("52:54:{:02x}:{:02x}:{:02x}:{:02x}", byte(), byte(), byte(), byte());
+  return formatted("52:54:{:02x}:{:02x}:{:02x}:{:02x}", byte(), byte(), byte(), byte());
 }
 
 // Options that were given replace the recorded ones, whole.
@@ -36,13 +36,17 @@ void take_given(pb::VmConfig& config, const pb::VmConfig& given, const pb::Given
   if (has.kernel()) config.set_kernel(given.kernel());
   if (has.initrd()) config.set_initrd(given.initrd());
   if (has.cmdline()) config.set_cmdline(given.cmdline());
-  if (has.rootfs()) config.set_rootfs(given.rootfs());
+  if (has.rootfs()) {
+    config.set_rootfs(given.rootfs());
+    config.clear_rootfs_format();
+  }
   if (has.rootfs_mode()) config.set_rootfs_mode(given.rootfs_mode());
   if (has.disks()) *config.mutable_disks() = given.disks();
   if (has.cpus()) config.set_cpus(given.cpus());
   if (has.memory()) config.set_memory_bytes(given.memory_bytes());
   if (has.shares()) *config.mutable_shares() = given.shares();
   if (has.published_ports()) *config.mutable_published_ports() = given.published_ports();
+  if (has.pty()) config.set_pty(given.pty());
   if (has.options()) *config.mutable_options() = given.options();
 }
 
@@ -170,12 +174,17 @@ std::filesystem::path present_rootfs(const pb::VmConfig& config, const RootfsPla
 
 Result<void> resolve_disks(pb::VmConfig& config, const RootfsPlan& rootfs) {
   for (auto& disk : *config.mutable_disks()) {
-    MVM_TRY(const v1::DiskFormat format, check_disk(disk.path(), !disk.read_only()));
+    MVM_CHECK(check_disk(disk.path(), !disk.read_only()));
+    if (disk.format() != v1::DISK_FORMAT_UNSPECIFIED) continue;  // remembered
+    MVM_TRY(const v1::DiskFormat format, format_by_name(disk.path()));
     disk.set_format(format);
   }
   if (rootfs.file.empty()) return {};
   const bool written = config.rootfs_mode() != "readonly" && !rootfs.needs_clone;
   MVM_CHECK(check_disk(present_rootfs(config, rootfs), written));
+  if (config.rootfs_format() != v1::DISK_FORMAT_UNSPECIFIED) return {};
+  MVM_TRY(const v1::DiskFormat format, format_by_name(config.rootfs()));
+  config.set_rootfs_format(format);
   return {};
 }
 
@@ -283,33 +292,36 @@ Result<void> check_plan(const pb::VmConfig& config, const RootfsPlan& rootfs, co
     return fail(ErrorKind::unsupported, "disk {}: {} does not take its format", path.string(), hypervisor);
   };
   for (const auto& disk : config.disks()) MVM_CHECK(takes(disk.path(), disk.format()));
-  if (!rootfs.file.empty()) {
-    const auto image = present_rootfs(config, rootfs);
-    MVM_TRY(const v1::DiskFormat format, check_disk(image, false));
-    MVM_CHECK(takes(image, format));
+  if (!rootfs.file.empty()) MVM_CHECK(takes(present_rootfs(config, rootfs), config.rootfs_format()));
+  if (config.pty() && !info.console_input()) {
+    return fail(ErrorKind::unsupported, "--console-pty: {} takes no input at the console", hypervisor);
   }
   return {};
 }
 
-v1::VmSpec make_spec(const pb::VmRecord& record, const std::filesystem::path& rootfs) {
+namespace {
+
+std::string default_cmdline(const std::string& console_device, bool has_rootfs, bool read_only) {
+  const std::string console = "console=" + (console_device.empty() ? "hvc0" : console_device);
+  return has_rootfs ? formatted("{} root=/dev/vda {} init=/init", console, read_only ? "ro" : "rw") : console;
+}
+
+}  // namespace
+
+v1::VmSpec make_spec(const pb::VmRecord& record, const std::filesystem::path& rootfs, const v1::HypervisorInfo& info) {
   const pb::VmConfig& config = record.spec();
   const bool read_only = config.rootfs_mode() == "readonly";
   v1::VmSpec spec;
   spec.set_name(record.name());
   spec.set_kernel(config.kernel());
   spec.set_initrd(config.initrd());
-  if (!config.cmdline().empty()) {
-    spec.set_cmdline(config.cmdline());
-  } else if (rootfs.empty()) {
-    spec.set_cmdline("console=hvc0");
-  } else {
-    spec.set_cmdline(fmt::format("console=hvc0 root=/dev/vda {} init=/init", read_only ? "ro" : "rw"));
-  }
+  spec.set_cmdline(config.cmdline().empty() ? default_cmdline(info.console_device(), !rootfs.empty(), read_only)
+                                            : config.cmdline());
   if (!rootfs.empty()) {
     auto* disk = spec.add_disks();
     disk->set_path(rootfs.string());
     disk->set_read_only(read_only);
-    disk->set_format(check_disk(rootfs, false).value_or(v1::DISK_FORMAT_RAW));
+    disk->set_format(config.rootfs_format());
   }
   spec.mutable_disks()->MergeFrom(config.disks());
   spec.set_cpus(config.cpus());

@@ -31,7 +31,7 @@ struct RootfsPlan {
 RootfsPlan plan_rootfs(const pb::VmRecord& record, const VmPaths& paths, bool fresh);
 
 // Looks at everything that the plan names in the file system and puts in what follows from it: share paths resolved,
-// tags filled in, disk formats. Errors (invalid) name the option's value and what is wrong with it.
+// tags filled in, formats of disks that were given now. Errors (invalid) name the option's value and what is wrong with it.
 Result<void> resolve_plan(pb::VmConfig& config, const RootfsPlan& rootfs, const VmStore& store);
 
 // Whether a share of `path` (absolute) is let through: an existing directory, resolved; not "/", the user's home or
@@ -43,7 +43,7 @@ Result<void> resolve_share(v1::Share& share, const VmStore& store);
 Result<void> check_plan(const pb::VmConfig& config, const RootfsPlan& rootfs, const std::string& hypervisor,
                         const v1::HypervisorInfo& info);
 
-// What boot is told. rootfs: the file that the VM uses; empty: none.
-v1::VmSpec make_spec(const pb::VmRecord& record, const std::filesystem::path& rootfs);
+// What boot is told. rootfs: the file that the VM uses; empty: none. info: of the hypervisor that is told.
+v1::VmSpec make_spec(const pb::VmRecord& record, const std::filesystem::path& rootfs, const v1::HypervisorInfo& info);
 
 }  // namespace mvm::host

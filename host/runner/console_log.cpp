@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runner/console_log.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <sstream>
+#include <vector>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
@@ -11,6 +14,7 @@
 
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/utf8.hpp"
 
 namespace mvm::host {
 
@@ -20,6 +24,8 @@ struct ConsoleLog::Source {
 };
 
 namespace {
+
+constexpr size_t tail_bytes = 2048;
 
 UniqueFd fresh_file(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -35,6 +41,23 @@ Result<std::shared_ptr<ConsoleLog>> ConsoleLog::create(boost::asio::io_context& 
   UniqueFd file = fresh_file(path);
   if (!file) return fail(ErrorKind::failed, "{}: cannot be written: {}", path.string(), errno_words(errno));
   return std::shared_ptr<ConsoleLog>(new ConsoleLog(loop, path, std::move(file)));
+}
+
+Result<void> ConsoleLog::open_pty() {
+  const std::weak_ptr<ConsoleLog> weak = weak_from_this();
+  MVM_TRY(pty_, ConsolePty::open(loop_, [weak](std::string_view typed) {
+            if (const auto self = weak.lock()) self->type(typed);
+          }));
+  return {};
+}
+
+void ConsoleLog::close_pty() {
+  if (pty_) pty_->close();
+  pty_.reset();
+}
+
+void ConsoleLog::type(std::string_view bytes) {
+  if (const auto source = source_.lock()) (void)!::write(source->descriptor.native_handle(), bytes.data(), bytes.size());
 }
 
 void ConsoleLog::drain(UniqueFd fd) {
@@ -64,7 +87,10 @@ bool ConsoleLog::read_some(Source& source) {
   errno = 0;
   const ssize_t n = ::read(source.descriptor.native_handle(), buffer.data(), buffer.size());
   if (n < 0) return errno == EAGAIN || errno == EINTR;
-  append({buffer.data(), static_cast<size_t>(n)});
+  const std::string_view bytes(buffer.data(), static_cast<size_t>(n));
+  append(bytes);
+  keep_tail(bytes);
+  if (pty_) pty_->print(bytes);
   return n > 0;
 }
 
@@ -77,6 +103,25 @@ void ConsoleLog::append(std::string_view bytes) {
     log::error("{}: console output is lost: {}", path_.string(), errno_words(errno));
     complained_ = true;
   }
+}
+
+void ConsoleLog::keep_tail(std::string_view bytes) {
+  tail_ += bytes.substr(bytes.size() - std::min(bytes.size(), tail_bytes));
+  if (tail_.size() > 2 * tail_bytes) tail_.erase(0, tail_.size() - tail_bytes);
+}
+
+std::string ConsoleLog::last_lines(size_t limit) const {
+  std::vector<std::string> lines;
+  std::istringstream text(tail_);
+  for (std::string line; std::getline(text, line);) {
+    std::erase_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+    if (!line.empty()) lines.push_back(as_utf8(line));
+  }
+  std::string joined;
+  for (size_t n = lines.size() - std::min(lines.size(), limit); n < lines.size(); ++n) {
+    joined += (joined.empty() ? "" : " | ") + lines[n];
+  }
+  return joined;
 }
 
 void ConsoleLog::rotate() {

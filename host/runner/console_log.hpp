@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps what the guest writes to its console, in console.log and, once that is full, console.log.1.
+// Keeps what the guest writes to its console, in console.log and, once that is full, console.log.1, and shows it on a
+// pty where one is wanted.
 #pragma once
 
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include <boost/asio/io_context.hpp>
 
 #include "base/result.hpp"
 #include "mvm/hypervisor.hpp"
+#include "runner/console_pty.hpp"
 
 namespace mvm::host {
 
@@ -19,11 +23,20 @@ class ConsoleLog : public std::enable_shared_from_this<ConsoleLog> {
   // Begins an empty log at `path`; that of the boot before becomes path.1.
   static Result<std::shared_ptr<ConsoleLog>> create(boost::asio::io_context& loop, const std::filesystem::path& path);
 
-  // Reads `fd` until its end and appends. A full disk loses console output, not the VM: it is still drained.
+  // Opens the pty. Its path is pty_path(), empty before.
+  Result<void> open_pty();
+  std::string pty_path() const { return pty_ ? pty_->path() : std::string(); }
+  void close_pty();
+
+  // Reads `fd` until its end and appends. A full disk loses console output, not the VM: it is still drained. What is
+  // typed on the pty goes to `fd`, as far as it takes it.
   void drain(UniqueFd fd);
 
   // What has arrived but was not read yet. For the end of a runner.
   void drain_now();
+
+  // The last lines that say something, oldest first, joined by " | "; at most `limit` of them.
+  std::string last_lines(size_t limit) const;
 
  private:
   struct Source;
@@ -32,6 +45,8 @@ class ConsoleLog : public std::enable_shared_from_this<ConsoleLog> {
   void wait(const std::shared_ptr<Source>& source);
   bool read_some(Source& source);  // false: its end
   void append(std::string_view bytes);
+  void keep_tail(std::string_view bytes);
+  void type(std::string_view bytes);
   void rotate();
 
   boost::asio::io_context& loop_;
@@ -40,6 +55,8 @@ class ConsoleLog : public std::enable_shared_from_this<ConsoleLog> {
   uint64_t size_ = 0;
   bool complained_ = false;
   std::weak_ptr<Source> source_;
+  std::string tail_;  // the last bytes of it
+  std::shared_ptr<ConsolePty> pty_;
 };
 
 }  // namespace mvm::host

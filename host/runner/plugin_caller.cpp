@@ -41,7 +41,7 @@ void PluginCaller::call_with(std::string what, Millis limit,
       });
   timer->async_wait([completion, limit](const boost::system::error_code& error) {
     if (!error) {
-      completion.fail(MVM_ERR_DEADLINE, fmt::format("did not complete within {} ms (MVM-P4)", limit.count()));
+      completion.fail(MVM_ERR_DEADLINE, formatted("did not complete within {} ms (MVM-P4)", limit.count()));
     }
   });
   boost::asio::post(*thread_, [plugin = plugin_, completion, start = std::move(start)] {

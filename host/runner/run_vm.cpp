@@ -54,9 +54,9 @@ Error already_running(const VmStore& store, const VmName& name) {
   const auto record = store.read(name);
   const bool active = record && is_active(*parse_vm_state(record->state()));
   const std::string state = active ? record->state() : "starting";
-  const std::string pid = active && record->pid() != 0 ? fmt::format(" (runner pid {})", record->pid()) : "";
+  const std::string pid = active && record->pid() != 0 ? formatted(" (runner pid {})", record->pid()) : "";
   return {ErrorKind::failed,
-          fmt::format("{}: is {} already{}: stop it first, or choose another name", name.str(), state, pid)};
+          formatted("{}: is {} already{}: stop it first, or choose another name", name.str(), state, pid)};
 }
 
 Result<VmLock> take_lock(const VmStore& store, const VmName& name) {
@@ -231,8 +231,8 @@ struct Session {
     const LoadWatchdog watchdog(boot_timeout(request), reporter.caller(), [&](bool in_time) {
       if (!in_time) {
         const std::string where = CrashNote::where(store.paths(name).crash_note());
-        reporter.failed({ErrorKind::deadline, fmt::format("{}: {}: did not return within {} ms (MVM-P15)",
-                                                          path.string(), where, boot_timeout(request).count())});
+        reporter.failed({ErrorKind::deadline, formatted("{}: {}: did not return within {} ms (MVM-P15)", path.string(),
+                                                        where, boot_timeout(request).count())});
       }
       clean_up(name);
       note->ending();

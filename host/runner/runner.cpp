@@ -16,6 +16,7 @@
 #include "disk/disk_file.hpp"
 #include "forward/guest_dialer.hpp"
 #include "mvm/ext/guest_connect.h"
+#include "mvm/ext/pause.h"
 #include "mvm/ext/unshare_dir.h"
 
 namespace mvm::host {
@@ -30,6 +31,7 @@ constexpr milliseconds slack = 5s;
 constexpr milliseconds force_limit = 10s;
 constexpr milliseconds share_limit = 15s;
 constexpr milliseconds look_limit = 2s;
+constexpr size_t panic_lines = 8;
 
 pb::ControlReply done_reply() {
   pb::ControlReply reply;
@@ -43,6 +45,10 @@ pb::ControlReply failure_reply(const Error& error) {
   reply.mutable_failure()->set_message(error.message);
   return reply;
 }
+
+// kernel/panic.c of Linux begins with these words, whatever made it panic. A guest without a way to tell its hypervisor
+// (pvpanic) may be told by panic=N to reset, which looks like a reboot.
+bool panicked(std::string_view console) { return console.find("Kernel panic - not syncing") != std::string_view::npos; }
 
 std::string_view exit_reason_name(v1::ExitReason reason) {
   switch (reason) {
@@ -70,7 +76,7 @@ HostServices Runner::services(boost::asio::io_context& loop, std::weak_ptr<Runne
   services.log_enabled = [](int32_t level) { return log::enabled(static_cast<log::Level>(level)); };
   services.log = [](int32_t level, std::string_view message) {
     const int clamped = std::clamp(level, MVM_LOG_TRACE, MVM_LOG_ERROR);
-    log::write(static_cast<log::Level>(clamped), fmt::format("plugin: {}", message));
+    log::write(static_cast<log::Level>(clamped), formatted("plugin: {}", message));
   };
   services.event = [&loop, runner](v1::VmEvent event) {
     boost::asio::post(loop, [runner, event = std::move(event)] {
@@ -115,6 +121,7 @@ void Runner::start(std::unique_ptr<PluginHypervisor> plugin) {
   record.clear_exit_reason();
   record.clear_guest_address();
   record.clear_hypervisor_pid();
+  record.clear_console_pty();
   wait_for_signal();
   enter(VmHappening::boot_begins);
   // What can fail comes before the record that remembers the plan.
@@ -154,6 +161,10 @@ Result<void> Runner::bind_everything() {
   }
   // Last, since it sets the log of the boot before aside.
   MVM_TRY(console_, ConsoleLog::create(loop_, files.console_log()));
+  if (setup_.record.spec().pty()) {
+    MVM_CHECK(console_->open_pty());
+    setup_.record.set_console_pty(console_->pty_path());
+  }
   return {};
 }
 
@@ -210,7 +221,7 @@ void Runner::boot() {
     disk_locks_.push_back(std::move(*lock));
   }
   listen_for_guest();
-  const std::string spec = make_spec(setup_.record, setup_.rootfs.file).SerializeAsString();
+  const std::string spec = make_spec(setup_.record, setup_.rootfs.file, setup_.info).SerializeAsString();
   plugin_->call(
       "boot", setup_.boot_timeout,
       [spec](PluginHypervisor& plugin, Completion done) { plugin.boot(spec, std::move(done)); },
@@ -256,6 +267,7 @@ void Runner::stop(bool force, milliseconds grace, std::function<void()> done) {
   stop_waiters_.push_back(std::move(done));
   if (ending_) return;
   const bool first = state() != VmState::stopping;
+  const bool held = state() == VmState::paused;
   const bool nobody_to_ask = state() == VmState::starting || !setup_.info.graceful_stop();
   if (first) {
     enter(VmHappening::stop_begins);
@@ -266,7 +278,12 @@ void Runner::stop(bool force, milliseconds grace, std::function<void()> done) {
   } else if (force || (first && nobody_to_ask)) {
     force_stop();
   } else if (first) {
-    ask_guest(grace.count() > 0 ? grace : default_grace);
+    const milliseconds patience = grace.count() > 0 ? grace : default_grace;
+    if (!held) return ask_guest(patience);
+    // One that is held hears nothing (mvm/ext/pause.h). Should it not go on, asking it finds that out.
+    plugin_->call("resume", slack, resuming(), [this, patience](const Result<std::string>&) {
+      if (!ending_ && !forcing_) ask_guest(patience);
+    });
   }
 }
 
@@ -312,17 +329,28 @@ void Runner::on_event(const v1::VmEvent& event) {
     return;
   }
   const v1::VmExited& exited = event.exited();
+  if (console_) console_->drain_now();
   const std::string reason(exit_reason_name(exited.reason()));
   log::info("{}: ended: {} {}", setup_.name.str(), reason, exited.detail());
   if (state() == VmState::starting) {
     early_exit_ = event;  // boot's own completion comes first
     return;
   }
+  if (exited.reason() == v1::EXIT_REASON_GUEST_RESET && console_ && panicked(console_->last_lines(panic_lines))) {
+    return end(
+        {VmHappening::crashed, "guest-panic", with_console("the guest panicked, and reset itself"), ErrorKind::failed});
+  }
   const bool asked_for = exited.reason() == v1::EXIT_REASON_GUEST_SHUTDOWN ||
                          exited.reason() == v1::EXIT_REASON_HOST_STOP || exited.reason() == v1::EXIT_REASON_GUEST_RESET;
   if (asked_for || state() == VmState::stopping) return end({VmHappening::ended, reason, "", ErrorKind::failed});
-  end({VmHappening::crashed, reason, fmt::format("the guest ended: {}: {}", reason, exited.detail()),
+  end({VmHappening::crashed, reason, with_console(formatted("the guest ended: {}: {}", reason, exited.detail())),
        ErrorKind::failed});
+}
+
+// What the guest said last is what a user looks for.
+std::string Runner::with_console(const std::string& why) const {
+  const std::string lines = console_ ? console_->last_lines(panic_lines) : std::string();
+  return lines.empty() ? why : formatted("{}; its console's last lines: {}", why, lines);
 }
 
 // The one way out. The record first, so that whoever is told finds it true; then the plugin's end, and only then the
@@ -332,12 +360,13 @@ void Runner::end(Ending ending) {
   ending_ = true;
   forwards_.clear();
   vsock_.reset();
-  if (console_) console_->drain_now();
+  if (console_) console_->close_pty();
   enter(ending.happening);
   auto& record = setup_.record;
   record.set_pid(0);
   record.set_pid_started(0);
   record.set_hypervisor_pid(0);
+  record.clear_console_pty();
   record.set_ended_at(now_rfc3339());
   record.set_exit_reason(ending.exit_reason);
   record.set_last_error(ending.error);
@@ -350,7 +379,7 @@ void Runner::end(Ending ending) {
     const bool cancelled = ending.happening != VmHappening::boot_failed;
     const std::string why = ending.error.empty() ? "was stopped before it ran" : ending.error;
     exit_code_ = static_cast<int>(ending.kind);
-    reporter_.failed({ending.kind, cancelled ? fmt::format("{}: {}", setup_.name.str(), why) : why});
+    reporter_.failed({ending.kind, cancelled ? formatted("{}: {}", setup_.name.str(), why) : why});
   }
   plugin_->destroy(slack, [this](bool in_time) {
     if (!in_time && !copying_) log::error("{}: destroy: did not return (MVM-P10)", plugin_->identity().label());
@@ -393,6 +422,10 @@ void Runner::handle(const pb::ControlRequest& request, ControlServer::Reply repl
       return handle_share(request.share_dir().share(), std::move(reply));
     case pb::ControlRequest::kUnshareDir:
       return handle_unshare(request.unshare_dir().tag(), std::move(reply));
+    case pb::ControlRequest::kPause:
+      return handle_pause(std::move(reply));
+    case pb::ControlRequest::kResume:
+      return handle_resume(std::move(reply));
     default:
       return reply(failure_reply({ErrorKind::unsupported,
                                   "its runner does not know this request: it is older than this mvmhost; stop and boot "
@@ -401,18 +434,67 @@ void Runner::handle(const pb::ControlRequest& request, ControlServer::Reply repl
   }
 }
 
+// From `from` to what `happening` makes of it, by the plugin's verb; done already, if it is there.
+void Runner::change_pause(VmState from, VmHappening happening, const char* verb,
+                          std::function<void(PluginHypervisor&, Completion)> start,
+                          std::function<void(Result<std::string>)> done) {
+  const std::string& name = setup_.name.str();
+  if (state() == next_state(from, happening) && !changing_pause_) return done(std::string());
+  if (state() != from || changing_pause_) {
+    return done(fail(ErrorKind::failed, "{}: is {}: nothing to {}", name,
+                     changing_pause_ ? "being paused or resumed" : to_string(state()), verb));
+  }
+  changing_pause_ = true;
+  plugin_->call(verb, share_limit, std::move(start), [this, from, happening, done](Result<std::string> result) {
+    changing_pause_ = false;
+    if (result && state() == from) {
+      enter(happening);
+      if (auto saved = save(); !saved) log::error("{}", saved.error().message);
+      log::info("{}: {}", setup_.name.str(), to_string(state()));
+    }
+    done(std::move(result));
+  });
+}
+
+void Runner::handle_pause(ControlServer::Reply reply) {
+  v1::PauseRequest request;
+  request.set_name(setup_.name.str());
+  change_pause(
+      VmState::running, VmHappening::paused, "pause",
+      [bytes = request.SerializeAsString()](PluginHypervisor& plugin, Completion done) {
+        plugin.pause(bytes, std::move(done));
+      },
+      [reply](const Result<std::string>& result) {
+        reply(result ? done_reply() : failure_reply(result.error()), UniqueFd());
+      });
+}
+
+void Runner::handle_resume(ControlServer::Reply reply) {
+  change_pause(VmState::paused, VmHappening::resumed, "resume", resuming(), [reply](const Result<std::string>& result) {
+    reply(result ? done_reply() : failure_reply(result.error()), UniqueFd());
+  });
+}
+
+std::function<void(PluginHypervisor&, Completion)> Runner::resuming() const {
+  v1::ResumeRequest request;
+  request.set_name(setup_.name.str());
+  return [bytes = request.SerializeAsString()](PluginHypervisor& plugin, Completion done) {
+    plugin.resume(bytes, std::move(done));
+  };
+}
+
 void Runner::handle_share(const v1::Share& wanted, ControlServer::Reply reply) {
   const auto refuse = [&](const Error& error) { reply(failure_reply(error), UniqueFd()); };
   const std::string& name = setup_.name.str();
   if (state() != VmState::running) {
-    return refuse({ErrorKind::failed, fmt::format("{}: is {}, not running", name, to_string(state()))});
+    return refuse({ErrorKind::failed, formatted("{}: is {}, not running", name, to_string(state()))});
   }
   v1::Share share = wanted;
   if (auto resolved = resolve_share(share, setup_.store); !resolved) return refuse(resolved.error());
   const auto same_tag = [&](const v1::Share& s) { return s.tag() == share.tag(); };
   if (std::any_of(shares_.begin(), shares_.end(), same_tag)) {
-    return refuse({ErrorKind::invalid, fmt::format("share {}: its tag \"{}\" is taken: give it another with --tag",
-                                                   share.path(), share.tag())});
+    return refuse({ErrorKind::invalid, formatted("share {}: its tag \"{}\" is taken: give it another with --tag",
+                                                 share.path(), share.tag())});
   }
   v1::ShareDirRequest request;
   request.set_name(name);
@@ -434,9 +516,9 @@ void Runner::handle_share(const v1::Share& wanted, ControlServer::Reply reply) {
 void Runner::handle_unshare(const std::string& tag, ControlServer::Reply reply) {
   const auto has_tag = [tag](const v1::Share& s) { return s.tag() == tag; };
   if (std::none_of(shares_.begin(), shares_.end(), has_tag)) {
-    return reply(failure_reply({ErrorKind::failed,
-                                fmt::format("{}: shares nothing with the tag \"{}\"", setup_.name.str(), tag)}),
-                 UniqueFd());
+    return reply(
+        failure_reply({ErrorKind::failed, formatted("{}: shares nothing with the tag \"{}\"", setup_.name.str(), tag)}),
+        UniqueFd());
   }
   v1::UnshareDirRequest request;
   request.set_name(setup_.name.str());
@@ -477,7 +559,7 @@ void Runner::connect_guest(uint32_t port, milliseconds keep_trying, std::functio
   request.set_port(port);
   request.set_timeout_ms(static_cast<uint32_t>(keep_trying.count()));
   plugin_->call_fd(
-      fmt::format("vsock_connect to port {}", port), keep_trying + slack,
+      formatted("vsock_connect to port {}", port), keep_trying + slack,
       [bytes = request.SerializeAsString()](PluginHypervisor& plugin, FdCompletion completion) {
         plugin.vsock_connect(bytes, std::move(completion));
       },

@@ -78,8 +78,10 @@ class Runner {
   // Stopping.
   void call_stop(bool force, std::chrono::milliseconds grace, std::chrono::milliseconds limit,
                  std::function<void(Result<std::string>)> done);
+  std::function<void(PluginHypervisor&, Completion)> resuming() const;
   void ask_guest(std::chrono::milliseconds grace);
   void force_stop();
+  std::string with_console(const std::string& why) const;
   void end(Ending ending);
   void gone();
 
@@ -87,6 +89,11 @@ class Runner {
   void handle(const pb::ControlRequest& request, ControlServer::Reply reply);
   void handle_share(const v1::Share& wanted, ControlServer::Reply reply);
   void handle_unshare(const std::string& tag, ControlServer::Reply reply);
+  void handle_pause(ControlServer::Reply reply);
+  void handle_resume(ControlServer::Reply reply);
+  void change_pause(VmState from, VmHappening happening, const char* verb,
+                    std::function<void(PluginHypervisor&, Completion)> start,
+                    std::function<void(Result<std::string>)> done);
   void handle_inspect(ControlServer::Reply reply);
   void connect_guest(uint32_t port, std::chrono::milliseconds keep_trying, std::function<void(Result<UniqueFd>)> done);
   void listen_for_guest();
@@ -108,6 +115,7 @@ class Runner {
   std::vector<UniqueFd> disk_locks_;
   std::vector<v1::Share> shares_;  // in force
   std::vector<std::function<void()>> stop_waiters_;
+  bool changing_pause_ = false;  // a pause or a resume is under way
   std::optional<v1::VmEvent> early_exit_;  // told before boot's own completion
   bool reported_ = false;
   bool copying_ = false;

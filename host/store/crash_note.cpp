@@ -144,7 +144,7 @@ std::string CrashNote::where(const std::filesystem::path& path) {
   const Copy copy(path);
   if (!copy.valid || get(copy.page().plugin).empty()) return {};
   const std::string plugin = "plugin " + get(copy.page().plugin);
-  return copy.in_a_call() ? fmt::format("{} in {}", plugin, get(copy.page().call)) : plugin;
+  return copy.in_a_call() ? formatted("{} in {}", plugin, get(copy.page().call)) : plugin;
 }
 
 std::string CrashNote::words(const std::filesystem::path& path, int64_t pid) {
@@ -153,16 +153,16 @@ std::string CrashNote::words(const std::filesystem::path& path, int64_t pid) {
   if (copy.valid) {
     const int signal = copy.page().signal.load();
     if (signal > 0 && signal < NSIG) {
-      return fmt::format("its runner (pid {}) crashed: {}: signal {} ({}); see runner.log", pid, place, signal,
-                         ::strsignal(signal));
+      return formatted("its runner (pid {}) crashed: {}: signal {} ({}); see runner.log", pid, place, signal,
+                       ::strsignal(signal));
     }
     if (copy.page().exited.load() != 0) {
-      return fmt::format("its runner (pid {}) was ended by a call of exit: {}; see runner.log", pid, place);
+      return formatted("its runner (pid {}) was ended by a call of exit: {}; see runner.log", pid, place);
     }
   }
   const std::string silent =
-      fmt::format("its runner (pid {}) ended without a word: killed, or the machine went down", pid);
-  if (copy.valid && copy.in_a_call()) return fmt::format("{}; {}", silent, place);
+      formatted("its runner (pid {}) ended without a word: killed, or the machine went down", pid);
+  if (copy.valid && copy.in_a_call()) return formatted("{}; {}", silent, place);
   return silent + "; boot it again";
 }
 

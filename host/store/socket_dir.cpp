@@ -56,7 +56,7 @@ Result<std::filesystem::path> base_directory() {
 
 Result<VmSockets> socket_dir_place(const std::filesystem::path& home, const VmName& name) {
   MVM_TRY(const std::filesystem::path base, base_directory());
-  return VmSockets{base / fmt::format("{:016x}", hash(home.string() + "\n" + name.str()))};
+  return VmSockets{base / formatted("{:016x}", hash(home.string() + "\n" + name.str()))};
 }
 
 Result<VmSockets> make_socket_dir(const std::filesystem::path& home, const VmName& name) {

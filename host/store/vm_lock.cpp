@@ -55,7 +55,7 @@ bool lock_within(int fd, std::chrono::milliseconds patience) {
 
 // Best effort: a full disk takes no signature, and the lock holds without.
 void sign(int fd) {
-  const std::string text = fmt::format("{} {}\n", ::getpid(), process_started(::getpid()).value_or(0));
+  const std::string text = formatted("{} {}\n", ::getpid(), process_started(::getpid()).value_or(0));
   if (::ftruncate(fd, 0) == 0) (void)::pwrite(fd, text.data(), text.size(), 0);
 }
 

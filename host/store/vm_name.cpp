@@ -15,7 +15,7 @@ Result<VmName> VmName::parse(std::string_view text) {
   std::replace_if(
       shown.begin(), shown.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
   return fail(ErrorKind::invalid, "VM name \"{}\"{}: use 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit",
-              shown, text.size() > 63 ? fmt::format(" ({} characters)", text.size()) : "");
+              shown, text.size() > 63 ? formatted(" ({} characters)", text.size()) : "");
 }
 
 }  // namespace mvm::host

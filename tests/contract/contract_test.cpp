@@ -7,8 +7,10 @@
 
 #include "contract/support/machine.hpp"
 #include "contract/support/needs.hpp"
+#include "contract/support/running_vm.hpp"
 #include "contract/support/stream.hpp"
 #include "mvm/ext/guest_connect.h"
+#include "mvm/ext/pause.h"
 #include "mvm/ext/unshare_dir.h"
 #include "support/catch.hpp"
 
@@ -31,7 +33,7 @@ TEST_CASE("the extensions that info lists are those that the plugin has", "[cont
   Machine m;
   const auto& listed = m.info().extensions();
   for (const auto& id : listed) CHECK(m.has_extension(id));
-  for (const std::string id : {MVM_EXT_UNSHARE_DIR, MVM_EXT_GUEST_CONNECT}) {
+  for (const std::string id : {MVM_EXT_UNSHARE_DIR, MVM_EXT_PAUSE, MVM_EXT_GUEST_CONNECT}) {
     const bool is_listed = std::find(listed.begin(), listed.end(), id) != listed.end();
     CHECK(m.has_extension(id) == is_listed);
   }
@@ -402,10 +404,10 @@ TEST_CASE("a VM that is booted fifty times leaks no file", "[contract][MVM-P5]")
 }
 
 TEST_CASE("list and connect may be called from many threads while the VM runs", "[contract]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("echo");
   NEEDS("service echo", port);
-  m.start();
   std::atomic<int> connected{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {

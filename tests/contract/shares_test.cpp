@@ -4,6 +4,7 @@
 
 #include "contract/support/guest_files.hpp"
 #include "contract/support/needs.hpp"
+#include "contract/support/running_vm.hpp"
 #include "contract/support/stream.hpp"
 #include "mvm/ext/unshare_dir.h"
 
@@ -11,18 +12,7 @@ using namespace mvm;
 using namespace mvm::test;
 namespace fs = std::filesystem;
 
-namespace {
-
-Outcome unshare(Machine& m, const std::string& tag) {
-  v1::UnshareDirRequest request;
-  request.set_name("demo");
-  request.set_tag(tag);
-  const Call call;
-  m.hv().unshare_dir(request.SerializeAsString(), call.completion());
-  return call.wait();
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("a directory shared at boot is read by the guest, byte for byte", "[contract][share]") {
   const TempDir dir;
@@ -47,10 +37,10 @@ TEST_CASE("a directory shared at boot is read by the guest, byte for byte", "[co
 
 TEST_CASE("a directory shared while the VM runs is read and written by the guest", "[contract][share]") {
   const TempDir dir;
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("share");
   NEEDS("share_dir_while_running and service share", m.info().share_dir_while_running() && port);
-  m.start();
   GuestFiles guest(m, *port);
   CHECK(guest.shares().empty());
   REQUIRE(m.share("work", dir.path().string(), false).error == "");
@@ -66,10 +56,10 @@ TEST_CASE("a directory shared while the VM runs is read and written by the guest
 
 TEST_CASE("a guest cannot write into a read-only share", "[contract][share]") {
   const TempDir dir;
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("share");
   NEEDS("share_dir_while_running and service share", m.info().share_dir_while_running() && port);
-  m.start();
   write_file(dir.path() / "file", "as it was");
   REQUIRE(m.share("ro", dir.path().string(), true).status == MVM_OK);
   GuestFiles guest(m, *port);
@@ -85,10 +75,10 @@ TEST_CASE("nothing leads a guest out of a share", "[contract][share]") {
   const TempDir dir;
   fs::create_symlink(outside.path(), dir.path() / "link");
   fs::create_symlink(outside.path() / "secret", dir.path() / "file");
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("share");
   NEEDS("share_dir_while_running and service share", m.info().share_dir_while_running() && port);
-  m.start();
   REQUIRE(m.share("work", dir.path().string(), false).status == MVM_OK);
   GuestFiles guest(m, *port);
   const std::string up = "../" + outside.path().filename().string() + "/secret";
@@ -103,9 +93,9 @@ TEST_CASE("nothing leads a guest out of a share", "[contract][share]") {
 TEST_CASE("a share that cannot be is refused with a reason", "[contract][share][MVM-P8]") {
   const TempDir dir;
   write_file(dir.path() / "file", "");
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   NEEDS("share_dir_while_running", m.info().share_dir_while_running());
-  m.start();
   const auto refused = [](const Outcome& outcome, mvm_status status) {
     CHECK(outcome.status == status);
     CHECK_THAT(outcome.error, StartsWith("share "));
@@ -122,17 +112,17 @@ TEST_CASE("a share that cannot be is refused with a reason", "[contract][share][
 
 TEST_CASE("a share that is taken away is gone for the guest", "[contract][share]") {
   const TempDir dir;
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("share");
   NEEDS("extension mvm.unshare-dir/1 and service share", m.has_extension(MVM_EXT_UNSHARE_DIR) && port);
-  m.start();
   REQUIRE(m.share("work", dir.path().string(), true).status == MVM_OK);
   GuestFiles guest(m, *port);
   CHECK(guest.shares().size() == 1);
-  CHECK(unshare(m, "work").status == MVM_OK);
+  CHECK(m.unshare("work").status == MVM_OK);
   CHECK(guest.shares().empty());
   CHECK_THAT(guest.read("work", "x"), StartsWith("ERR "));
-  const Outcome again = unshare(m, "work");
+  const Outcome again = m.unshare("work");
   CHECK(again.status == MVM_ERR_NOT_FOUND);
   CHECK_THAT(again.error, ContainsSubstring("work"));
 }

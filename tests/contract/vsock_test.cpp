@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "contract/support/needs.hpp"
+#include "contract/support/running_vm.hpp"
 #include "contract/support/stream.hpp"
 #include "mvm/ext/guest_connect.h"
 
@@ -15,20 +16,20 @@ using namespace mvm;
 using namespace mvm::test;
 
 TEST_CASE("bytes sent to the guest's echo come back", "[contract][vsock]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("echo");
   NEEDS("service echo", port);
-  m.start();
   const UniqueFd fd = m.open_stream(*port);
   write_all(fd.get(), "hello, guest");
   CHECK(read_exactly(fd.get(), 12) == "hello, guest");
 }
 
 TEST_CASE("a connection is a close-on-exec stream socket of the host's own", "[contract][vsock][MVM-P5]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("echo");
   NEEDS("service echo", port);
-  m.start();
   const UniqueFd fd = m.open_stream(*port);
   int type = 0;
   socklen_t size = sizeof type;
@@ -39,10 +40,10 @@ TEST_CASE("a connection is a close-on-exec stream socket of the host's own", "[c
 }
 
 TEST_CASE("after the host's half-close the guest sends what is left, and then ends", "[contract][vsock]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("echo");
   NEEDS("service echo", port);
-  m.start();
   const UniqueFd fd = m.open_stream(*port);
   write_all(fd.get(), "last words");
   end_writing(fd.get());
@@ -50,20 +51,20 @@ TEST_CASE("after the host's half-close the guest sends what is left, and then en
 }
 
 TEST_CASE("a mebibyte of any bytes survives the way to the guest and back", "[contract][vsock]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("echo");
   NEEDS("service echo", port);
-  m.start();
   const UniqueFd fd = m.open_stream(*port);
   const std::string bytes = some_bytes(1024 * 1024);
   CHECK((exchange(fd.get(), bytes) == bytes));
 }
 
 TEST_CASE("hundreds of connections live beside each other", "[contract][vsock]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("echo");
   NEEDS("service echo", port);
-  m.start();
   std::vector<UniqueFd> all;
   for (int n = 0; n < 200; ++n) all.push_back(m.open_stream(*port));
   for (size_t n = 0; n < all.size(); ++n) write_all(all[n].get(), "connection " + std::to_string(n) + "\n");
@@ -71,11 +72,11 @@ TEST_CASE("hundreds of connections live beside each other", "[contract][vsock]")
 }
 
 TEST_CASE("a peer that reads nothing stops its own connection and no other", "[contract][vsock]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto echo = subject().service("echo");
   const auto pattern = subject().service("pattern");
   NEEDS("services echo and pattern", echo && pattern);
-  m.start();
   const UniqueFd stalled = m.open_stream(*pattern);
   CHECK(read_exactly(stalled.get(), 10) == " !\"#$%&'()");
   const UniqueFd full = m.open_stream(*echo);
@@ -89,25 +90,25 @@ TEST_CASE("a peer that reads nothing stops its own connection and no other", "[c
 }
 
 TEST_CASE("what is sent to discard is taken and gone", "[contract][vsock]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto port = subject().service("discard");
   NEEDS("service discard", port);
-  m.start();
   const UniqueFd fd = m.open_stream(*port);
   CHECK(exchange(fd.get(), some_bytes(1024 * 1024)) == "");
 }
 
 TEST_CASE("a port that nobody listens on is refused at once when no time was given", "[contract][vsock]") {
-  Machine m;
-  m.start();
+  const RunningVm vm;
+  Machine& m = *vm;
   const Outcome outcome = m.connect(4999, 0);
   CHECK(outcome.status == MVM_ERR_REFUSED);
   CHECK_THAT(outcome.error, ContainsSubstring("4999"));
 }
 
 TEST_CASE("a port that nobody listens on yet is tried until the deadline", "[contract][vsock]") {
-  Machine m;
-  m.start();
+  const RunningVm vm;
+  Machine& m = *vm;
   const Outcome outcome = m.connect(4999, 100);
   CHECK(outcome.status == MVM_ERR_DEADLINE);
   CHECK_THAT(outcome.error, ContainsSubstring("4999"));
@@ -170,9 +171,9 @@ TEST_CASE("the guest's connections end with the VM", "[contract][vsock]") {
 }
 
 TEST_CASE("a published web page can be fetched", "[contract][vsock][mock]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   NEEDS("the mock", m.hv().identity().name == "mock");
-  m.start();
   const UniqueFd fd = m.open_stream(10080);
   write_all(fd.get(), "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
   const std::string page = read_to_end(fd.get());
@@ -185,9 +186,9 @@ TEST_CASE("a published web page can be fetched", "[contract][vsock][mock]") {
 }
 
 TEST_CASE("the agent answers Ping with Pong, and anything else with an error", "[contract][vsock][mock]") {
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   NEEDS("the mock", m.hv().identity().name == "mock");
-  m.start();
   const UniqueFd fd = m.open_stream(5252);
   using std::string_literals::operator""s;
   write_all(fd.get(), "\0\0\0\6\"Ping\""s);
@@ -231,15 +232,30 @@ class Taker {
   std::vector<UniqueFd> fds_;
 };
 
+// Listens as long as it lives: the taker goes with its test, the VM may stay.
+class Listening {
+ public:
+  Listening(Machine& machine, uint32_t port, CanGuestConnect::OnConnect on_connect) : machine_(machine), port_(port) {
+    machine_.hv().guest_listen(port_, std::move(on_connect));
+  }
+  Listening(const Listening&) = delete;
+  Listening& operator=(const Listening&) = delete;
+  ~Listening() { machine_.hv().guest_listen(port_, {}); }
+
+ private:
+  Machine& machine_;
+  uint32_t port_;
+};
+
 }  // namespace
 
 TEST_CASE("a guest that connects to a port of the host is joined to who listens there", "[contract][guest-connect]") {
   Taker taker;
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto dial = subject().service("dial");
   NEEDS("extension mvm.guest-connect/1 and service dial", m.has_extension(MVM_EXT_GUEST_CONNECT) && dial);
-  m.hv().guest_listen(6000, taker.handler());
-  m.start();
+  const Listening listening(m, 6000, taker.handler());
   const UniqueFd near = m.open_stream(*dial);
   write_all(near.get(), "DIAL 6000\nfrom the guest");
   end_writing(near.get());
@@ -255,11 +271,11 @@ TEST_CASE("a guest that connects to a port of the host is joined to who listens 
 
 TEST_CASE("every port of the host can be listened on at once, where info says so", "[contract][guest-connect]") {
   Taker taker;
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto dial = subject().service("dial");
   NEEDS("guest_connect_any_port and service dial", m.info().guest_connect_any_port() && dial);
-  m.hv().guest_listen(MVM_GUEST_PORT_ANY, taker.handler());
-  m.start();
+  const Listening listening(m, MVM_GUEST_PORT_ANY, taker.handler());
   const UniqueFd near = m.open_stream(*dial);
   write_all(near.get(), "DIAL 4242\n");
   uint32_t port = 0;
@@ -271,12 +287,11 @@ TEST_CASE("every port of the host can be listened on at once, where info says so
 
 TEST_CASE("a guest that connects to a port where nobody listens is refused", "[contract][guest-connect]") {
   Taker taker;
-  Machine m;
+  const RunningVm vm;
+  Machine& m = *vm;
   const auto dial = subject().service("dial");
   NEEDS("extension mvm.guest-connect/1 and service dial", m.has_extension(MVM_EXT_GUEST_CONNECT) && dial);
-  m.hv().guest_listen(6000, taker.handler());
-  m.hv().guest_listen(6000, {});
-  m.start();
+  { const Listening listened(m, 6000, taker.handler()); }
   const UniqueFd near = m.open_stream(*dial);
   write_all(near.get(), "DIAL 6000\n");
   CHECK(read_line(near.get()) == "ERR refused");

@@ -159,6 +159,8 @@ TEST_CASE("what a plugin cannot do exits with 5", "[e2e][plugins]") {
   REQUIRE(booted.exit_code == 0);
   CHECK_FAILS(box.run({"vsock-connect", "demo", "7"}), 5, "minimal");
   CHECK_FAILS(box.run({"share-dir", "demo", box.root() / "data"}), 5, "minimal");
+  CHECK_FAILS(box.run({"pause", "demo"}), 5, "not supported by this hypervisor (mvm.pause/1)");
+  CHECK(box.state("demo") == "running");
   CHECK(box.run({"stop", "demo"}).exit_code == 0);
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.hpp"
+#include "contract/support/running_vm.hpp"
 
 namespace mvm::test {
 
@@ -51,6 +52,7 @@ bool ConsoleLog::wait_for_end() {
 }
 
 Machine::Machine(const std::filesystem::path& plugin, const std::string& name) {
+  RunningVm::drop_kept();  // one instance at a time
   host::log::to_file(dir_.path() / "host.log", host::log::Level::debug, false);
   auto library = host::PluginLibrary::load(plugin, name);
   if (!library) throw std::runtime_error(library.error().message);
@@ -145,6 +147,31 @@ Outcome Machine::share(const std::string& tag, const std::string& path, bool rea
   return call.wait();
 }
 
+Outcome Machine::unshare(const std::string& tag) {
+  v1::UnshareDirRequest request;
+  request.set_name("demo");
+  request.set_tag(tag);
+  const Call call;
+  hv_->unshare_dir(request.SerializeAsString(), call.completion());
+  return call.wait();
+}
+
+Outcome Machine::pause() {
+  v1::PauseRequest request;
+  request.set_name("demo");
+  const Call call;
+  hv_->pause(request.SerializeAsString(), call.completion());
+  return call.wait();
+}
+
+Outcome Machine::resume() {
+  v1::ResumeRequest request;
+  request.set_name("demo");
+  const Call call;
+  hv_->resume(request.SerializeAsString(), call.completion());
+  return call.wait();
+}
+
 v1::VmList Machine::list() {
   v1::VmList list;
   if (!list.ParseFromString(hv_->list())) throw std::runtime_error("list: no VmList");
@@ -162,6 +189,11 @@ std::optional<v1::VmExited> Machine::wait_for_exit() {
   const auto exited = [this] { return !events_.empty() && events_.back().has_exited(); };
   if (!came_.wait_for(lock, subject().deadline, exited)) return std::nullopt;
   return events_.back().exited();
+}
+
+bool Machine::exits_within(std::chrono::milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  return came_.wait_for(lock, limit, [this] { return !events_.empty() && events_.back().has_exited(); });
 }
 
 size_t Machine::events() {

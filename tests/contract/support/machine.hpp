@@ -59,9 +59,13 @@ class Machine final : public host::CallObserver {
   Outcome connect(uint32_t port, uint32_t timeout_ms = 0);
   UniqueFd open_stream(uint32_t port);  // fails the test if it does not connect
   Outcome share(const std::string& tag, const std::string& path, bool read_only);
+  Outcome unshare(const std::string& tag);
+  Outcome pause();
+  Outcome resume();
   v1::VmList list();
 
   std::optional<v1::VmExited> wait_for_exit();
+  bool exits_within(std::chrono::milliseconds limit);
   size_t events();
   void destroy();  // the instance
   std::string log() const;

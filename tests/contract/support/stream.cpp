@@ -44,6 +44,11 @@ size_t send_some(int fd, std::string_view bytes) {
 
 }  // namespace
 
+bool readable_within(int fd, int limit_ms) {
+  pollfd p{fd, POLLIN, 0};
+  return ::poll(&p, 1, limit_ms) > 0;
+}
+
 void write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     wait_for(fd, POLLOUT);

@@ -16,6 +16,9 @@ std::string read_to_end(int fd);
 // Sends everything while it takes what comes back: for peers with backpressure. Ends writing after the last byte.
 std::string exchange(int fd, std::string_view bytes);
 
+// Whether something came, or the end, within so many milliseconds.
+bool readable_within(int fd, int limit_ms);
+
 // Whether the peer takes no more bytes just now.
 bool is_full(int fd);
 

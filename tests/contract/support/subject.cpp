@@ -49,6 +49,7 @@ Subject from_environment() {
   s.rootfs = env_or("MVM_CONTRACT_ROOTFS", "");
   s.cmdline = env_or("MVM_CONTRACT_CMDLINE", "console=hvc0 root=/dev/vda rw init=/init");
   s.services = parse_services(env_or("MVM_CONTRACT_SERVICES", "echo=7,discard=9,pattern=19,share=2049,dial=2050"));
+  s.one_vm = env_or("MVM_CONTRACT_ONE_VM", "") == "1";
   s.deadline = std::chrono::seconds(std::stoul(env_or("MVM_CONTRACT_DEADLINE_S", "20")));
   return s;
 }

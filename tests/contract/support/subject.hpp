@@ -18,6 +18,7 @@ struct Subject {
   std::string rootfs;
   std::string cmdline;
   std::map<std::string, uint32_t> services;
+  bool one_vm = false;  // running_vm.hpp
   std::chrono::seconds deadline{20};
 
   std::optional<uint32_t> service(const std::string& name) const;

@@ -25,11 +25,17 @@ std::string error_of(const Result<T>& result, ErrorKind kind) {
 
 }  // namespace
 
-TEST_CASE("a disk is qcow2 by its magic and raw otherwise") {
+TEST_CASE("a disk's format is what its name says, and content that contradicts the name is refused") {
   const TempDir dir;
-  CHECK(*check_disk(dir.write("a", std::string("QFI\xfb\0\0\0\3", 8)), false) == v1::DISK_FORMAT_QCOW2);
-  CHECK(*check_disk(dir.write("b", std::string(4096, '\0')), true) == v1::DISK_FORMAT_RAW);
-  CHECK(*check_disk(dir.write("c", "QF"), false) == v1::DISK_FORMAT_RAW);
+  const std::string header("QFI\xfb\0\0\0\3", 8);
+  CHECK(*format_by_name(dir.write("a.qcow2", header)) == v1::DISK_FORMAT_QCOW2);
+  CHECK(*format_by_name(dir.write("b", std::string(4096, '\0'))) == v1::DISK_FORMAT_RAW);
+  CHECK(*format_by_name(dir.write("c.img", "QF")) == v1::DISK_FORMAT_RAW);
+  const auto forged = dir.write("d.img", header);
+  CHECK(error_of(format_by_name(forged), ErrorKind::invalid) ==
+        forged.string() + ": begins as a qcow2 image does, and is not named so: name it d.qcow2 if that is what it is");
+  const auto raw = dir.write("e.qcow2", "raw");
+  CHECK(error_of(format_by_name(raw), ErrorKind::invalid) == raw.string() + ": is named .qcow2 and is no qcow2 image");
 }
 
 TEST_CASE("a disk that is missing, a directory, empty or a fifo is refused by name") {

@@ -137,9 +137,10 @@ TEST_CASE("a port that is in use, not ours or not permitted fails by name") {
   const UniqueFd taken = tcp_listener();
   const uint16_t port = port_of(taken.get());
   CHECK(bind_error("127.0.0.1", port) ==
-        fmt::format("--publish 127.0.0.1:{0}:80: port {0} of 127.0.0.1 is in use by another program or VM; publish "
-                    "another host port, or end what listens there",
-                    port));
+        mvm::host::formatted(
+            "--publish 127.0.0.1:{0}:80: port {0} of 127.0.0.1 is in use by another program or VM; publish "
+            "another host port, or end what listens there",
+            port));
   CHECK(bind_error("192.0.2.1", 8080) ==
         "--publish 192.0.2.1:8080:80: 192.0.2.1 is not an address of this machine; use one that is, or 0.0.0.0 for all "
         "of them");
@@ -177,10 +178,10 @@ TEST_CASE("a guest port that isn't served closes the client at once and is logge
   Published published(loop, guest);
   UniqueFd client = tcp_connect(published.port);
   CHECK(how_it_ends(client.get()) == 0);
-  CHECK_THAT(slurp(dir / "log"),
-             ContainsSubstring(fmt::format("--publish 127.0.0.1:{}:80: guest port 10080: mock 0.1.0: vsock_connect: "
-                                           "nobody listens; the client was closed",
-                                           published.port)));
+  CHECK_THAT(slurp(dir / "log"), ContainsSubstring(mvm::host::formatted(
+                                     "--publish 127.0.0.1:{}:80: guest port 10080: mock 0.1.0: vsock_connect: "
+                                     "nobody listens; the client was closed",
+                                     published.port)));
   UniqueFd next = tcp_connect(published.port);
   CHECK(how_it_ends(next.get()) == 0);
 }
@@ -280,7 +281,7 @@ TEST_CASE("without free descriptors accepting backs off, says so once and recove
   CHECK(receive(inside.get(), 7) == "at last");
 
   const std::string text = slurp(dir / "log");
-  const std::string line = fmt::format("--publish 127.0.0.1:{}:80: cannot accept clients: ", published.port);
+  const std::string line = mvm::host::formatted("--publish 127.0.0.1:{}:80: cannot accept clients: ", published.port);
   const size_t first = text.find(line);
   REQUIRE(first != std::string::npos);
   CHECK(text.find(line, first + 1) == std::string::npos);

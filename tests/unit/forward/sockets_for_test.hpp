@@ -36,7 +36,7 @@ inline constexpr std::chrono::seconds deadline{20};
 
 // For any thread: Catch's own macros are for the test's thread only.
 inline void must(bool good, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  if (!good) throw std::runtime_error(fmt::format("{}:{} failed, errno {}", file, line, errno));
+  if (!good) throw std::runtime_error(mvm::host::formatted("{}:{} failed, errno {}", file, line, errno));
 }
 
 class LoopThread {

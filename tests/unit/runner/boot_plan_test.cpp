@@ -170,14 +170,55 @@ TEST_CASE("two shares of one tag and one host port given twice are refused") {
   CHECK_THAT(resolve_plan(config, {}, s.store).error().message, ContainsSubstring("is given twice"));
 }
 
-TEST_CASE("the default command line follows the rootfs and its mode") {
+TEST_CASE("the default command line follows the rootfs, its mode, and the hypervisor's console") {
   pb::VmRecord record;
-  CHECK(make_spec(record, "").cmdline() == "console=hvc0");
-  CHECK(make_spec(record, "/x").cmdline() == "console=hvc0 root=/dev/vda rw init=/init");
+  v1::HypervisorInfo info;
+  CHECK(make_spec(record, "", info).cmdline() == "console=hvc0");
+  CHECK(make_spec(record, "/x", info).cmdline() == "console=hvc0 root=/dev/vda rw init=/init");
   record.mutable_spec()->set_rootfs_mode("readonly");
-  const auto spec = make_spec(record, "/x");
-  CHECK(spec.cmdline() == "console=hvc0 root=/dev/vda ro init=/init");
+  info.set_console_device("ttyS0");
+  const auto spec = make_spec(record, "/x", info);
+  CHECK(spec.cmdline() == "console=ttyS0 root=/dev/vda ro init=/init");
   CHECK(spec.disks(0).read_only());
   record.mutable_spec()->set_cmdline("mine");
-  CHECK(make_spec(record, "/x").cmdline() == "mine");
+  CHECK(make_spec(record, "/x", info).cmdline() == "mine");
+}
+
+// Regression: the VM's own raw disk was probed at every boot, so that a guest could turn it into a qcow2 image whose
+// backing file is any file of the host's.
+TEST_CASE("a disk stays raw whatever its guest has written into it") {
+  const Shares s;
+  const auto image = s.base / "disk.img";
+  std::ofstream(image) << "raw";
+  pb::VmConfig config;
+  config.set_memory_bytes(1 << 20);
+  config.set_rootfs(image.string());
+  config.set_rootfs_mode("direct");
+  config.add_disks()->set_path(image.string());
+  REQUIRE(resolve_plan(config, {image, false}, s.store));
+  std::ofstream(image) << "QFI\xfb forged";
+  REQUIRE(resolve_plan(config, {image, false}, s.store));
+  CHECK(config.rootfs_format() == v1::DISK_FORMAT_RAW);
+  CHECK(config.disks(0).format() == v1::DISK_FORMAT_RAW);
+}
+
+TEST_CASE("a console on a pty takes a hypervisor with console input") {
+  const Shares s;
+  const auto kernel = s.base / "kernel";
+  std::string elf(
+      "\x7f"
+      "ELF\2\1\1",
+      7);
+  elf.resize(64);
+  elf[16] = 2;
+  elf[18] = 62;
+  std::ofstream(kernel) << elf;
+  pb::VmConfig config;
+  config.set_kernel(kernel.string());
+  config.set_pty(true);
+  v1::HypervisorInfo info;
+  info.add_kernel_formats(v1::KERNEL_FORMAT_ELF);
+  CHECK_THAT(check_plan(config, {}, "x", info).error().message, ContainsSubstring("--console-pty: x takes no input"));
+  info.set_console_input(true);
+  CHECK(check_plan(config, {}, "x", info));
 }
