@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 
@@ -33,7 +34,7 @@ namespace {
 
 constexpr size_t max_tail_bytes = 4096;
 constexpr size_t max_tail_lines = 20;
-// A pipe holds 64 KiB. What comes after twice that is written by somebody who outlived the child.
+// At one go: twice what a pipe holds, so that all of an ended child's words are among them.
 constexpr size_t max_drain_bytes = 128 * 1024;
 
 [[noreturn]] void throw_errno(const std::string& program, const char* what, int error) {
@@ -154,7 +155,7 @@ class ChildProcess::Watch : public std::enable_shared_from_this<Watch> {
                      [self = shared_from_this()](const boost::system::error_code& failed) {
                        if (!failed) self->ended();
                      });
-    read_some();
+    watch_output();
   }
 
   // Afterwards no handler does anything.
@@ -208,23 +209,25 @@ class ChildProcess::Watch : public std::enable_shared_from_this<Watch> {
     status_ = ::waitid(P_PIDFD, id, &info, WEXITED) == 0 ? status_of(info) : ExitStatus{};
   }
 
-  void read_some() {
-    output_.async_read_some(boost::asio::buffer(buffer_),
-                            [self = shared_from_this()](const boost::system::error_code& failed, size_t size) {
-                              if (self->closed_ || self->status_) return;
-                              self->keep({self->buffer_.data(), size});
-                              if (!failed) self->read_some();
-                            });
+  // Waits, and reads in its handler: bytes that an asynchronous read had taken would be on their way still when the end
+  // is told.
+  void watch_output() {
+    output_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                       [self = shared_from_this()](const boost::system::error_code& failed) {
+                         if (failed || self->closed_ || self->status_) return;
+                         if (self->drain()) self->watch_output();
+                       });
   }
 
-  void drain() noexcept {
-    size_t total = 0;
+  // Reads what is there. False when no more will come.
+  bool drain() noexcept {
     boost::system::error_code failed;
-    while (!failed && total < max_drain_bytes) {
+    for (size_t total = 0; !failed && total < max_drain_bytes;) {
       const size_t size = output_.read_some(boost::asio::buffer(buffer_), failed);
       keep({buffer_.data(), size});
       total += size;
     }
+    return !failed || failed == boost::asio::error::would_block;
   }
 
   void keep(std::string_view bytes) {
