@@ -16,6 +16,7 @@
 #include "base/log.hpp"
 #include "base/utf8.hpp"
 #include "mvm/ext/guest_connect.h"
+#include "mvm/ext/pause.h"
 #include "mvm/ext/unshare_dir.h"
 #include "plugin/collecting_sink.hpp"
 
@@ -164,6 +165,7 @@ struct PluginHypervisor::State {
   mvm_hypervisor* hv = nullptr;
   mvm_hypervisor_api api{};
   mvm_unshare_dir_api unshare{};
+  mvm_pause_api pause{};
   mvm_guest_connect_api guest_connect{};
   // Who takes a port's connections. Kept for the instance's life: the plugin may still be in one that was replaced.
   std::vector<std::unique_ptr<OnConnect>> listeners;
@@ -207,6 +209,15 @@ struct PluginHypervisor::State {
     }
     done.fail(MVM_ERR_BUSY, "the VM is not running (MVM-H3)");
     return true;
+  }
+
+  using Verb = void (*)(mvm_hypervisor*, mvm_bytes request, mvm_done done, void* user);
+  // A verb that is answered with bytes and takes a running VM. `name`: what the caller is told where there is no slot.
+  void call_while_running(const char* call, std::string_view name, Verb slot, Bytes request, const Completion& done) {
+    if (slot == nullptr) throw unsupported(name);
+    if (refused_unless_running(done)) return;
+    void* const user = pending().add(call, done);
+    observed(call, [&] { slot(hv, to_abi(request), &answer_bytes, user); });
   }
 
   static mvm::Error unsupported(std::string_view call) {
@@ -314,6 +325,7 @@ Result<std::unique_ptr<PluginHypervisor>> PluginHypervisor::create(std::shared_p
       }
     };
     find(MVM_EXT_UNSHARE_DIR, state->unshare);
+    find(MVM_EXT_PAUSE, state->pause);
     find(MVM_EXT_GUEST_CONNECT, state->guest_connect);
   }
   return std::unique_ptr<PluginHypervisor>(new PluginHypervisor(std::move(state)));
@@ -399,18 +411,19 @@ void PluginHypervisor::vsock_connect(Bytes request, FdCompletion done) {
 }
 
 void PluginHypervisor::share_dir(Bytes request, Completion done) {
-  if (state_->api.share_dir == nullptr) throw state_->unsupported("share_dir");
-  if (state_->refused_unless_running(done)) return;
-  void* const user = pending().add("share_dir", done);
-  state_->observed("share_dir", [&] { state_->api.share_dir(state_->hv, to_abi(request), &answer_bytes, user); });
+  state_->call_while_running("share_dir", "share_dir", state_->api.share_dir, request, done);
 }
 
 void PluginHypervisor::unshare_dir(Bytes request, Completion done) {
-  if (state_->unshare.unshare_dir == nullptr) throw state_->unsupported(MVM_EXT_UNSHARE_DIR);
-  if (state_->refused_unless_running(done)) return;
-  void* const user = pending().add("unshare_dir", done);
-  state_->observed("unshare_dir",
-                   [&] { state_->unshare.unshare_dir(state_->hv, to_abi(request), &answer_bytes, user); });
+  state_->call_while_running("unshare_dir", MVM_EXT_UNSHARE_DIR, state_->unshare.unshare_dir, request, done);
+}
+
+void PluginHypervisor::pause(Bytes request, Completion done) {
+  state_->call_while_running("pause", MVM_EXT_PAUSE, state_->pause.pause, request, done);
+}
+
+void PluginHypervisor::resume(Bytes request, Completion done) {
+  state_->call_while_running("resume", MVM_EXT_PAUSE, state_->pause.resume, request, done);
 }
 
 void PluginHypervisor::guest_listen(uint32_t port, OnConnect on_connect) {

@@ -36,7 +36,7 @@ class CallObserver {
 // the plugin (MVM-H3). Completions may arrive on any thread, or inline. The proxy has no deadlines: a caller keeps a
 // copy of its completion and fails it when time is up; what then still arrives is logged with its rule, and an fd
 // closed.
-class PluginHypervisor final : public Hypervisor, public CanUnshareDir, public CanGuestConnect {
+class PluginHypervisor final : public Hypervisor, public CanUnshareDir, public CanPause, public CanGuestConnect {
  public:
   // instance_config: serialised mvm.v1.InstanceConfig. observer may be null; it outlives the instance.
   static Result<std::unique_ptr<PluginHypervisor>> create(std::shared_ptr<const PluginLibrary> library,
@@ -57,6 +57,8 @@ class PluginHypervisor final : public Hypervisor, public CanUnshareDir, public C
   void vsock_connect(Bytes request, FdCompletion done) override;
   void share_dir(Bytes request, Completion done) override;
   void unshare_dir(Bytes request, Completion done) override;
+  void pause(Bytes request, Completion done) override;
+  void resume(Bytes request, Completion done) override;
   void guest_listen(uint32_t port, OnConnect on_connect) override;
 
  private:

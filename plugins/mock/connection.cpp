@@ -21,6 +21,12 @@ void Connections::close_all() noexcept {
   for (const auto& [key, connection] : std::exchange(open_, {})) connection->close();
 }
 
+void Connections::let_go() {
+  held_ = false;
+  const auto all = open_;  // what wakes may end, and take itself out
+  for (const auto& [key, connection] : all) connection->wake();
+}
+
 Connection::Connection(Connections& connections, Socket socket)
     : connections_(connections), socket_(std::move(socket)) {}
 
@@ -57,7 +63,7 @@ bool Connection::settle_ending() {
 }
 
 void Connection::arm() {
-  if (closed_ || settle_ending()) return;
+  if (closed_ || connections_.held() || settle_ending()) return;
   if (writes_next()) {
     wait(true);
   } else if (!paused_) {
@@ -79,7 +85,7 @@ void Connection::wait(bool write) {
 // A wait may have become stale meanwhile: what is done goes by what is due now.
 void Connection::ready(bool write) {
   try {
-    if (!closed_ && write == writes_next() && (write || !paused_)) write ? on_writable() : on_readable();
+    if (!closed_ && !connections_.held() && write == writes_next() && (write || !paused_)) write ? on_writable() : on_readable();
     arm();
   } catch (...) {
     close();  // out of memory, or of files: costs this connection and no other
@@ -110,7 +116,7 @@ size_t Connection::send_now(std::string_view bytes) {
 
 void Connection::send(std::string_view bytes) {
   if (closed_) return;
-  if (outbox_.empty()) bytes.remove_prefix(send_now(bytes));
+  if (outbox_.empty() && !connections_.held()) bytes.remove_prefix(send_now(bytes));
   if (closed_ || bytes.empty()) return;
   outbox_.append(bytes);
   arm();

@@ -18,6 +18,7 @@ class Closable {
  public:
   virtual ~Closable() = default;
   virtual void close() noexcept = 0;  // idempotent; the loop's thread
+  virtual void wake() = 0;            // goes on after the connections were held
 };
 
 // Keeps what is open alive, and ends it all at once.
@@ -29,11 +30,17 @@ class Connections {
   void remove(const Closable* connection) noexcept;
   void close_all() noexcept;
 
+  // While held, nothing is read and nothing is sent: a paused guest. Closing still works.
+  void hold() noexcept { held_ = true; }
+  void let_go();
+  bool held() const noexcept { return held_; }
+
   // Where whoever reads reads to; its content lasts until the handler returns.
   Scratch& scratch() noexcept { return *scratch_; }
 
  private:
   std::unordered_map<const Closable*, std::shared_ptr<Closable>> open_;
+  bool held_ = false;
   std::unique_ptr<Scratch> scratch_{new Scratch};
 };
 
@@ -43,6 +50,7 @@ class Connection : public Closable, public std::enable_shared_from_this<Connecti
 
   void start();
   void close() noexcept override;
+  void wake() override { arm(); }
 
  protected:
   virtual void on_bytes(std::string_view bytes) = 0;

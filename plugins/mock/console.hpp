@@ -24,7 +24,7 @@ class Console final : public Connection {
   void end();
 
  private:
-  void on_bytes(std::string_view) override {}  // nobody sits at it
+  void on_bytes(std::string_view typed) override { send(typed); }  // a terminal's echo; nobody sits at it
   bool producing() const override { return flooded_ < flood_; }
   void produce() override;
 

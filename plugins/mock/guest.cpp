@@ -44,6 +44,13 @@ Guest::Timer Guest::after(Delay delay, std::function<void()> fn) {
   return timer;
 }
 
+void Guest::after_in_guest(Delay delay, std::function<void()> fn) {
+  after(delay, [this, fn = std::move(fn)] {
+    if (paused_) return put_off_.push_back(fn);
+    fn();
+  });
+}
+
 void Guest::print(std::string_view text) {
   if (console_) console_->kernel(text);
 }
@@ -120,11 +127,11 @@ void Guest::fail_boot() {
 void Guest::begin_life() {
   if (console_ && options_.console_lines > 0) console_->flood(options_.console_lines);
   for (const LatePort& late : options_.late_ports) {
-    after(late.after, [this, port = late.port] { listen_late(port); });
+    after_in_guest(late.after, [this, port = late.port] { listen_late(port); });
   }
   if (options_.guest_call) call_host(*options_.guest_call);
-  if (options_.crash_after) after(*options_.crash_after, [this] { crash(); });
-  if (options_.panic_after) after(*options_.panic_after, [this] { panic(); });
+  if (options_.crash_after) after_in_guest(*options_.crash_after, [this] { crash(); });
+  if (options_.panic_after) after_in_guest(*options_.panic_after, [this] { panic(); });
   if (options_.exit_after) {
     shut_down_after(*options_.exit_after, v1::EXIT_REASON_GUEST_SHUTDOWN, "the guest powered itself off");
   }
@@ -162,7 +169,7 @@ void Guest::call_host(const GuestCall& call) {
 }
 
 void Guest::shut_down_after(Delay delay, v1::ExitReason reason, const std::string& detail) {
-  after(delay, [this, reason, detail] {
+  after_in_guest(delay, [this, reason, detail] {
     print(reason == v1::EXIT_REASON_GUEST_RESET ? "reboot: Restarting system" : "reboot: Power down");
     end(reason, detail);
   });
@@ -196,8 +203,9 @@ void Guest::connect(uint32_t port, Delay timeout, FdCompletion done) {
 void Guest::try_connect(uint32_t port, Delay timeout, const FdCompletion& done) {
   const std::string subject = "vsock port " + std::to_string(port) + ": ";
   if (options_.refused_ports.contains(port)) return done.fail(MVM_ERR_REFUSED, subject + "the guest refused");
-  if (!services_.serves(port)) {
+  if (paused_ || !services_.serves(port)) {
     if (timeout.count() > 0) return wait_for_listener(port, timeout, done);
+    if (paused_) return done.fail(MVM_ERR_BUSY, subject + "the guest is paused");
     return done.fail(MVM_ERR_REFUSED, subject + "nobody listens there in the guest");
   }
   try {
@@ -245,6 +253,36 @@ void Guest::unshare(const std::string& tag, const Completion& done) {
   }
 }
 
+// ---- pause
+
+void Guest::pause(const Completion& done) {
+  if (!running_ || shutting_down_) return done.fail(MVM_ERR_BUSY, named("is not running"));
+  if (!std::exchange(paused_, true)) {
+    connections_.hold();
+    ground_.table.set_state(spec_.name(), v1::VM_STATE_PAUSED);
+  }
+  done.succeed();
+}
+
+void Guest::resume(const Completion& done) {
+  if (!running_) return done.fail(MVM_ERR_BUSY, named("is not running"));
+  if (!std::exchange(paused_, false)) return done.succeed();
+  ground_.table.set_state(spec_.name(), v1::VM_STATE_RUNNING);
+  done.succeed();
+  connections_.let_go();
+  for (const auto& [id, pending] : std::exchange(connecting_, {})) {
+    if (!services_.serves(pending.port)) {
+      connecting_.emplace(id, pending);
+      continue;
+    }
+    pending.timer->cancel();
+    try_connect(pending.port, Delay(0), pending.done);
+  }
+  for (const auto& fn : std::exchange(put_off_, {})) {
+    if (!ended_) fn();
+  }
+}
+
 // ---- stop
 
 void Guest::stop(bool force, Delay timeout, Completion done) {
@@ -262,6 +300,7 @@ void Guest::stop(bool force, Delay timeout, Completion done) {
 
 void Guest::begin_shutdown() {
   if (shutting_down_) return;
+  if (paused_) return put_off_.push_back([this] { begin_shutdown(); });
   ground_.table.set_state(spec_.name(), v1::VM_STATE_STOPPING);
   if (options_.ignore_stop) return print("power button: ignored");
   shutting_down_ = true;
@@ -272,7 +311,7 @@ void Guest::begin_shutdown() {
 void Guest::give_up_stopping(uint64_t id) {
   const auto pending = take(stopping_, id);
   if (!pending) return;
-  if (stopping_.empty() && !shutting_down_) ground_.table.set_state(spec_.name(), v1::VM_STATE_RUNNING);
+  if (stopping_.empty() && !shutting_down_ && !paused_) ground_.table.set_state(spec_.name(), v1::VM_STATE_RUNNING);
   pending->done.fail(MVM_ERR_DEADLINE, named("the guest did not shut down in time"));
 }
 

@@ -43,6 +43,9 @@ class Guest final : public std::enable_shared_from_this<Guest> {
   void share(const v1::Share& share, const Completion& done);
   void unshare(const std::string& tag, const Completion& done);
 
+  void pause(const Completion& done);
+  void resume(const Completion& done);
+
   // Ends it at once, whatever it does. What is open then completes first.
   void end(v1::ExitReason reason, const std::string& detail);
 
@@ -62,6 +65,9 @@ class Guest final : public std::enable_shared_from_this<Guest> {
 
   // Runs fn later, unless the guest has ended by then.
   Timer after(Delay delay, std::function<void()> fn);
+
+  // The same for what the guest does by itself: put off while it is held.
+  void after_in_guest(Delay delay, std::function<void()> fn);
 
   void open_console();
   void print_boot();
@@ -99,7 +105,9 @@ class Guest final : public std::enable_shared_from_this<Guest> {
   std::map<uint64_t, PendingConnect> delayed_;     // by option connect-delay
   std::vector<Completion> hung_;
   std::vector<FdCompletion> hung_connects_;
+  std::vector<std::function<void()>> put_off_;
   bool running_ = false;
+  bool paused_ = false;
   bool shutting_down_ = false;
   bool ended_ = false;
 };

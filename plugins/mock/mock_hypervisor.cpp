@@ -116,6 +116,16 @@ void MockHypervisor::unshare_dir(Bytes request, Completion done) {
   with_guest(r.name(), std::move(done), [r](Guest& guest, const Completion& d) { guest.unshare(r.tag(), d); });
 }
 
+void MockHypervisor::pause(Bytes request, Completion done) {
+  const auto r = parse<v1::PauseRequest>(request);
+  with_guest(r.name(), std::move(done), [](Guest& guest, const Completion& d) { guest.pause(d); });
+}
+
+void MockHypervisor::resume(Bytes request, Completion done) {
+  const auto r = parse<v1::ResumeRequest>(request);
+  with_guest(r.name(), std::move(done), [](Guest& guest, const Completion& d) { guest.resume(d); });
+}
+
 void MockHypervisor::guest_listen(uint32_t port, OnConnect on_connect) {
   host_ports_.listen(port, std::move(on_connect));
 }

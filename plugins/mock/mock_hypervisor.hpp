@@ -14,7 +14,7 @@
 
 namespace mvm::mock {
 
-class MockHypervisor final : public Hypervisor, public CanUnshareDir, public CanGuestConnect {
+class MockHypervisor final : public Hypervisor, public CanUnshareDir, public CanPause, public CanGuestConnect {
  public:
   MockHypervisor(Host host, Bytes config);
   ~MockHypervisor() override;
@@ -26,6 +26,8 @@ class MockHypervisor final : public Hypervisor, public CanUnshareDir, public Can
   void vsock_connect(Bytes request, FdCompletion done) override;
   void share_dir(Bytes request, Completion done) override;
   void unshare_dir(Bytes request, Completion done) override;
+  void pause(Bytes request, Completion done) override;
+  void resume(Bytes request, Completion done) override;
   void guest_listen(uint32_t port, OnConnect on_connect) override;
 
  private:

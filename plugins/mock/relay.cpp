@@ -17,11 +17,15 @@ Relay::Relay(Connections& connections, Socket a, Socket b, std::string already_r
     : connections_(connections),
       a_(std::move(a)),
       b_(std::move(b)),
-      forth_{a_, b_, std::move(already_read), false},
-      back_{b_, a_, {}, false} {}
+      forth_{a_, b_, std::move(already_read)},
+      back_{b_, a_, {}} {}
 
 void Relay::start() {
   connections_.add(shared_from_this());
+  wake();
+}
+
+void Relay::wake() {
   arm(forth_);
   arm(back_);
 }
@@ -36,12 +40,14 @@ void Relay::close() noexcept {
 }
 
 void Relay::arm(Direction& direction) {
-  if (closed_ || direction.ended) return;
+  if (closed_ || direction.ended || direction.waiting || connections_.held()) return;
+  direction.waiting = true;
   const bool reads = direction.held.empty();
   Socket& socket = reads ? direction.from : direction.to;
   socket.async_wait(reads ? Socket::wait_read : Socket::wait_write,
                     [self = shared_from_this(), &direction, reads](const boost::system::error_code& failed) {
-                      if (self->closed_) return;
+                      direction.waiting = false;
+                      if (self->closed_ || self->connections_.held()) return;
                       if (failed) return self->close();
                       try {
                         reads ? self->read(direction) : self->write(direction, std::exchange(direction.held, {}));

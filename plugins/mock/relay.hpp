@@ -16,6 +16,7 @@ class Relay final : public Closable, public std::enable_shared_from_this<Relay> 
 
   void start();
   void close() noexcept override;
+  void wake() override;
 
  private:
   struct Direction {
@@ -23,6 +24,7 @@ class Relay final : public Closable, public std::enable_shared_from_this<Relay> 
     Socket& to;
     std::string held;  // read, not written yet
     bool ended = false;
+    bool waiting = false;
   };
 
   void arm(Direction& direction);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "mvm/ext/guest_connect.h"
+#include "mvm/ext/pause.h"
 #include "mvm/ext/unshare_dir.h"
 #include "mvm/hypervisor.hpp"
 #include "options.hpp"
@@ -78,9 +79,11 @@ v1::HypervisorInfo describe() {
   info.set_share_dir_while_running(true);
   info.set_guest_connect_any_port(true);
   info.add_extensions(MVM_EXT_UNSHARE_DIR);
+  info.add_extensions(MVM_EXT_PAUSE);
   info.add_extensions(MVM_EXT_GUEST_CONNECT);
   for (v1::OptionInfo& option : describe_options()) *info.add_options() = std::move(option);
   info.set_graceful_stop(true);
+  info.set_console_input(true);
   return info;
 }
 

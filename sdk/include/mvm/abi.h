@@ -123,9 +123,10 @@ typedef struct mvm_host {
    * boot call, and nothing more after VM_EXITED (MVM-P11). */
   void (*event)(const struct mvm_host* host, mvm_bytes vm_event);
 
-  /* [any] Opens the host's end of the VM's console: a connected stream socket whose bytes the host keeps in
-   * console.log, size-bounded, and drains at all times. *fd becomes the plugin's, close-on-exec. At most once per
-   * boot. The plugin closes it when the VM is gone. */
+  /* [any] Opens the host's end of the VM's console: a connected stream socket. What the plugin writes, the guest's
+   * output, the host keeps in console.log, size-bounded, and drains at all times. What the host writes is typed: the
+   * plugin hands it to the guest where HypervisorInfo.console_input says so, and drops it elsewhere. *fd becomes the
+   * plugin's, close-on-exec. At most once per boot. The plugin closes it when the VM is gone. */
   mvm_status (*console_open)(const struct mvm_host* host, mvm_bytes vm_name, int* fd);
 
   /* [any] An optional table of the host's by id ("mvm.host.NAME/REV"), or NULL. */

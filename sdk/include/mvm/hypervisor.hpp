@@ -134,6 +134,14 @@ class CanUnshareDir {
   virtual void unshare_dir(Bytes request, Completion done) = 0;  // mvm.v1.UnshareDirRequest
 };
 
+// Extension "mvm.pause/1" (mvm/ext/pause.h): derive from it beside Hypervisor.
+class CanPause {
+ public:
+  virtual ~CanPause() = default;
+  virtual void pause(Bytes request, Completion done) = 0;   // mvm.v1.PauseRequest
+  virtual void resume(Bytes request, Completion done) = 0;  // mvm.v1.ResumeRequest
+};
+
 // Extension "mvm.guest-connect/1" (mvm/ext/guest_connect.h). The function given owns the fd when it returns true;
 // an empty function means that nobody listens any more.
 class CanGuestConnect {

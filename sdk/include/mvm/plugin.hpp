@@ -23,6 +23,7 @@
 
 #include "abi.h"
 #include "ext/guest_connect.h"
+#include "ext/pause.h"
 #include "ext/unshare_dir.h"
 #include "hypervisor.hpp"
 
@@ -164,6 +165,16 @@ class Adapter {
       answering(done, user, [&](const Completion& c) { self(hv).unshare_dir(from_abi(request), c); });
     }
   }
+  static void pause(mvm_hypervisor* hv, mvm_bytes request, mvm_done done, void* user) noexcept {
+    if constexpr (std::derived_from<T, CanPause>) {
+      answering(done, user, [&](const Completion& c) { self(hv).pause(from_abi(request), c); });
+    }
+  }
+  static void resume(mvm_hypervisor* hv, mvm_bytes request, mvm_done done, void* user) noexcept {
+    if constexpr (std::derived_from<T, CanPause>) {
+      answering(done, user, [&](const Completion& c) { self(hv).resume(from_abi(request), c); });
+    }
+  }
   static mvm_status guest_listen(mvm_hypervisor* hv, uint32_t port, mvm_guest_connect_fn on_connect, void* user,
                                  const mvm_sink* error) noexcept {
     if constexpr (std::derived_from<T, CanGuestConnect>) {
@@ -187,6 +198,9 @@ class Adapter {
     if constexpr (std::derived_from<T, CanUnshareDir>) {
       if (std::strcmp(id, MVM_EXT_UNSHARE_DIR) == 0) return &unshare_dir_table;
     }
+    if constexpr (std::derived_from<T, CanPause>) {
+      if (std::strcmp(id, MVM_EXT_PAUSE) == 0) return &pause_table;
+    }
     if constexpr (std::derived_from<T, CanGuestConnect>) {
       if (std::strcmp(id, MVM_EXT_GUEST_CONNECT) == 0) return &guest_connect_table;
     }
@@ -200,6 +214,7 @@ class Adapter {
   static constexpr mvm_hypervisor_api table{
       sizeof(mvm_hypervisor_api), &info, &destroy, &boot, &stop, &list, &vsock_connect, &share_dir, &get_extension};
   static constexpr mvm_unshare_dir_api unshare_dir_table{sizeof(mvm_unshare_dir_api), &unshare_dir};
+  static constexpr mvm_pause_api pause_table{sizeof(mvm_pause_api), &pause, &resume};
   static constexpr mvm_guest_connect_api guest_connect_table{sizeof(mvm_guest_connect_api), &guest_listen};
 };
 
