@@ -27,7 +27,6 @@ extern "C" {
 }
 
 #include "exec_in_child.hpp"
-#include "mvm/hypervisor.hpp"
 
 namespace mvm::qemu {
 namespace {
@@ -281,7 +280,9 @@ std::unique_ptr<ChildProcess> ChildProcess::start(boost::asio::io_context& loop,
   if (const auto failure = read_report(report.read.get())) {
     watch->close();
     const std::string words = child->last_output();
-    throw Error(status_of(*failure), program + ": " + describe(*failure) + (words.empty() ? "" : ": " + words));
+    const std::string message = program + ": " + describe(*failure) + (words.empty() ? "" : ": " + words);
+    if (failure->step == ChildStep::prepare) throw PreparationError(MVM_ERR_INTERNAL, message);
+    throw Error(status_of(*failure), message);
   }
   watch->begin();
   return child;

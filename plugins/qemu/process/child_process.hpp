@@ -13,8 +13,14 @@
 #include <sys/types.h>
 
 #include "exit_status.hpp"
+#include "mvm/hypervisor.hpp"
 
 namespace mvm::qemu {
+
+// Command::prepare failed: it is this system, and not the program.
+class PreparationError : public Error {
+  using Error::Error;
+};
 
 // Everything here happens on the loop's thread, the destructor included; that may also run when the loop's thread has
 // ended for good.
@@ -34,9 +40,9 @@ class ChildProcess {
     std::function<int()> prepare;
   };
 
-  // Returns when the program runs. Throws mvm::Error that starts with the program's path. Call it on the loop's own
-  // thread, and let that live as long as the child shall: the kernel's signal comes when the *thread* that forked ends.
-  // SIGCHLD is left alone; the child's end is learnt from a pidfd (Linux 5.9 or newer).
+  // Returns when the program runs. Throws mvm::Error (PreparationError) that starts with the program's path. Call it on
+  // the loop's own thread, and let that live as long as the child shall: the kernel's signal comes when the *thread*
+  // that forked ends. SIGCHLD is left alone; the child's end is learnt from a pidfd (Linux 5.9 or newer).
   static std::unique_ptr<ChildProcess> start(boost::asio::io_context& loop, const Command& command);
 
   // Kills the child's process group and waits for the child, if it still runs. A function given to on_exit is not

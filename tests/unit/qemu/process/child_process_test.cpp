@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mvm/hypervisor.hpp"
 #include "support/catch.hpp"
 
 using namespace std::chrono_literals;
@@ -160,6 +159,9 @@ TEST_CASE("a preparation that fails fails the start, with its words") {
   };
   CHECK(refusal(command, MVM_ERR_INTERNAL) ==
         "/bin/sh: cannot be prepared: Operation not permitted: namespace: not today");
+  boost::asio::io_context loop;
+  boost::asio::post(loop, [&] { CHECK_THROWS_AS(ChildProcess::start(loop, command), mvm::qemu::PreparationError); });
+  loop.run_for(deadline);
 }
 
 TEST_CASE("a start that failed leaves no child and no descriptor") {
