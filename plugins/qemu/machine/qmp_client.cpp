@@ -23,7 +23,8 @@ const json& member(const json& object, const char* name) {
 std::string text_of(const json& value) { return value.is_string() ? value.get<std::string>() : std::string(); }
 int number_of(const json& value) { return value.is_number_integer() ? value.get<int>() : 0; }
 
-QmpReply failed(std::string why) { return {false, {}, std::move(why)}; }
+QmpReply failed(std::string why) { return {false, false, {}, std::move(why)}; }
+QmpReply lost() { return {false, true, {}, "QEMU is gone"}; }
 
 }  // namespace
 
@@ -120,7 +121,7 @@ void QmpClient::take_reply(const json& message) {
   const OnReply on_reply = std::move(found->second);
   open_.erase(found);
   const auto self = shared_from_this();
-  if (message.contains("return")) return on_reply({true, message["return"], {}});
+  if (message.contains("return")) return on_reply({true, false, message["return"], {}});
   const std::string words = text_of(member(member(message, "error"), "desc"));
   on_reply(failed(words.empty() ? "QEMU gave no reason" : words));
 }
@@ -128,7 +129,7 @@ void QmpClient::take_reply(const json& message) {
 // ---- to QEMU
 
 void QmpClient::execute(const std::string& command, json arguments, OnReply on_reply, UniqueFd attached) {
-  if (closed_) return on_reply(failed("QEMU is gone"));
+  if (closed_) return on_reply(lost());
   const uint64_t id = ++last_id_;
   json message{{"execute", command}, {"id", id}};
   if (!arguments.empty()) message["arguments"] = std::move(arguments);
@@ -190,11 +191,7 @@ void QmpClient::close() noexcept {
   boost::system::error_code ignored;
   socket_.close(ignored);
   outbox_.clear();
-  fail_all("QEMU is gone");
-}
-
-void QmpClient::fail_all(const std::string& why) noexcept {
-  for (const auto& [id, on_reply] : std::exchange(open_, {})) on_reply(failed(why));
+  for (const auto& [id, on_reply] : std::exchange(open_, {})) on_reply(lost());
 }
 
 }  // namespace mvm::qemu

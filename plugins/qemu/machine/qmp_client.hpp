@@ -32,6 +32,7 @@ struct QmpEvent {
 
 struct QmpReply {
   bool ok = false;
+  bool gone = false;     // there will be no answer: the connection has ended
   nlohmann::json value;  // on success
   std::string error;     // otherwise: QEMU's words, or why there are none
 };
@@ -56,6 +57,7 @@ class QmpClient final : public std::enable_shared_from_this<QmpClient> {
   static std::shared_ptr<QmpClient> start(boost::asio::io_context& loop, UniqueFd fd, Listener listener);
 
   // on_reply is called once: with QEMU's answer, or with a failure when the connection ends, maybe before this returns.
+  // attached goes along, for getfd.
   void execute(const std::string& command, nlohmann::json arguments, OnReply on_reply, UniqueFd attached = UniqueFd());
 
   // Takes in what QEMU has sent so far. For when QEMU is gone: its last words are there already.
@@ -82,7 +84,6 @@ class QmpClient final : public std::enable_shared_from_this<QmpClient> {
   void send_some();
   ssize_t send_first();
   void end(bool broken, const std::string& why);
-  void fail_all(const std::string& why) noexcept;
 
   Socket socket_;
   Listener listener_;
