@@ -138,7 +138,7 @@ static int open_share(int fd, char* tag, bool* read_only) {
 
 static void list_shares(int fd) {
   static struct share shares[MAX_SHARES];
-  char tag[3 * TAG_BYTES + 1];
+  char tag[3 * TAG_BYTES + 4];
   const int count = find_shares(shares);
   send_text(fd, "OK %d\n", count);
   for (int n = 0; n < count; ++n) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The directories that the host shares, found by their virtio-fs devices and mounted as they are asked for.
+// The directories that the host shares, where the guest mounts them as they come.
 #pragma once
 
 #include <stdbool.h>
@@ -7,8 +7,8 @@
 enum { MAX_SHARES = 64, TAG_BYTES = 36 };
 
 struct share {
-  char tag[TAG_BYTES + 1];
-  char root[256];  // where it is mounted
+  char tag[TAG_BYTES + 2];  // and a newline, as it is read
+  char root[256];           // where it is mounted
   bool read_only;
 };
 
