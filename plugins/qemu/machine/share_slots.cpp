@@ -111,9 +111,13 @@ void ShareSlots::daemon_exited(const SlotPtr& slot, const std::string& words) {
   if (!holds(slot)) return;
   if (slot->stage == Stage::starting) return fail_adding(slot, MVM_ERR_INTERNAL, words);
   if (slot->stage == Stage::leaving) return;
-  ground_.host.log(MVM_LOG_ERROR, words + "; the guest has lost this share");
-  unplug(slot);
-  ground_.on_change();
+  // A QEMU that ends closes the daemon's socket too, and will not answer.
+  send("query-status", json::object(), [this, slot, words](const QmpReply&) {
+    if (!holds(slot) || slot->stage != Stage::plugged) return;
+    ground_.host.log(MVM_LOG_ERROR, words + "; the guest has lost this share");
+    unplug(slot);
+    ground_.on_change();
+  });
 }
 
 // ---- out
