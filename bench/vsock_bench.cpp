@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// The qemu plugin's vsock device against a real kernel in QEMU: connections, round trips, and both directions'
+// throughput. The guest is bench/make-vsock-guest's.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <future>
+#include <string>
+#include <vector>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "measure.hpp"
+#include "vsock/vsock_device.hpp"
+
+extern char** environ;
+
+using namespace mvm;
+using namespace mvm::bench;
+
+namespace {
+
+constexpr int round_trips = 3000;
+constexpr int connections = 300;
+constexpr int transfers = 5;
+constexpr size_t transfer_bytes = 64 * 1024 * 1024;
+constexpr uint32_t echo_port = 7, discard_port = 9, generate_port = 19;
+
+[[noreturn]] void give_up(const std::string& why) {
+  std::fprintf(stderr, "vsock-bench: %s\n", why.c_str());
+  std::exit(1);
+}
+
+class Guest {
+ public:
+  Guest(const std::string& kernel, const std::string& initrd, const std::string& accelerator) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) give_up("socketpair");
+    const UniqueFd front_end(ends[0]);
+    device_ = qemu::VsockDevice::start(UniqueFd(ends[1]), {.log = [](int32_t level, std::string_view message) {
+                                         std::fprintf(stderr, "[%d] %.*s\n", level, static_cast<int>(message.size()),
+                                                      message.data());
+                                       }});
+    const std::vector<std::string> command = {"qemu-system-x86_64",
+                                              "-M",
+                                              "q35,memory-backend=mem",
+                                              "-accel",
+                                              accelerator,
+                                              "-cpu",
+                                              "max",
+                                              "-m",
+                                              "256",
+                                              "-nodefaults",
+                                              "-no-user-config",
+                                              "-display",
+                                              "none",
+                                              "-no-reboot",
+                                              "-object",
+                                              "memory-backend-memfd,id=mem,size=256M,share=on",
+                                              "-kernel",
+                                              kernel,
+                                              "-initrd",
+                                              initrd,
+                                              "-append",
+                                              "console=ttyS0 quiet panic=-1",
+                                              "-serial",
+                                              "file:/dev/null",
+                                              "-chardev",
+                                              "socket,id=vs,fd=3",
+                                              "-device",
+                                              "vhost-user-vsock-pci,chardev=vs"};
+    std::vector<char*> argv;
+    for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_adddup2(&actions, front_end.get(), 3);
+    const int error = ::posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
+    ::posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) give_up(std::string("qemu-system-x86_64: ") + std::strerror(error));
+  }
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+  ~Guest() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  UniqueFd connect(uint32_t port, std::chrono::seconds timeout = std::chrono::seconds(5)) {
+    std::promise<UniqueFd> stream;
+    device_->connect(port, timeout, FdCompletion([&](mvm_status status, UniqueFd fd, Bytes error) {
+                       if (status != MVM_OK) give_up(std::string(error));
+                       stream.set_value(std::move(fd));
+                     }));
+    return stream.get_future().get();
+  }
+
+ private:
+  std::unique_ptr<qemu::VsockDevice> device_;
+  pid_t pid_ = -1;
+};
+
+void write_all(int fd, const char* data, size_t size) {
+  while (size > 0) {
+    const ssize_t n = ::write(fd, data, size);
+    if (n <= 0) give_up(std::string("write: ") + std::strerror(errno));
+    data += n;
+    size -= static_cast<size_t>(n);
+  }
+}
+
+size_t read_to_end(int fd, std::string& buffer) {
+  size_t bytes = 0;
+  while (true) {
+    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
+    if (n < 0) give_up(std::string("read: ") + std::strerror(errno));
+    if (n == 0) return bytes;
+    bytes += static_cast<size_t>(n);
+  }
+}
+
+void round_trip(int fd, std::string& message) {
+  write_all(fd, message.data(), message.size());
+  for (size_t have = 0; have < message.size();) {
+    const ssize_t n = ::read(fd, message.data() + have, message.size() - have);
+    if (n <= 0) give_up("the echo ended");
+    have += static_cast<size_t>(n);
+  }
+}
+
+void print(const char* what, const char* unit, double factor, const Spread& s, const char* goal) {
+  std::printf("%-34s %9.1f %9.1f %9.1f %9.1f %-5s %s\n", what, s.min * factor, s.median * factor, s.p99 * factor,
+              s.max * factor, unit, goal);
+}
+
+// Spread as rates: the shortest time is the most.
+void print_rate(const char* what, const Spread& s) {
+  const double mb = transfer_bytes / 1e6;
+  std::printf("%-34s %9.1f %9.1f %9s %9.1f %-5s goal >= 80\n", what, mb / s.max * 1e3, mb / s.median * 1e3, "",
+              mb / s.min * 1e3, "MB/s");
+}
+
+void bench_latency(Guest& guest) {
+  UniqueFd fd;
+  print("connect", "us", 1e3,
+        time_ms(
+            connections, [&] { fd = guest.connect(echo_port); }, [&] { fd.reset(); }),
+        "");
+  fd = guest.connect(echo_port);
+  std::string message(64, 'x');
+  for (int i = 0; i < 100; ++i) round_trip(fd.get(), message);
+  print("64 bytes there and back", "us", 1e3,
+        time_ms(
+            round_trips, [&] { round_trip(fd.get(), message); }, [] {}),
+        "goal <= 300");
+}
+
+void send_much(Guest& guest, std::string& buffer) {
+  const UniqueFd fd = guest.connect(discard_port);
+  for (size_t left = transfer_bytes; left > 0; left -= std::min(left, buffer.size())) {
+    write_all(fd.get(), buffer.data(), std::min(left, buffer.size()));
+  }
+  ::shutdown(fd.get(), SHUT_WR);
+  std::string line(64, '\0');
+  read_to_end(fd.get(), line);
+  if (std::strtoull(line.c_str(), nullptr, 10) != transfer_bytes) give_up("the guest got another number of bytes");
+}
+
+void receive_much(Guest& guest, std::string& buffer) {
+  const UniqueFd fd = guest.connect(generate_port);
+  const std::string line = std::to_string(transfer_bytes) + "\n";
+  write_all(fd.get(), line.data(), line.size());
+  if (read_to_end(fd.get(), buffer) != transfer_bytes) give_up("the guest sent another number of bytes");
+}
+
+void bench_throughput(Guest& guest) {
+  std::string buffer(256 * 1024, 'x');
+  print_rate("host to guest, 64 MiB", time_ms(
+                                          transfers, [&] { send_much(guest, buffer); }, [] {}));
+  print_rate("guest to host, 64 MiB", time_ms(
+                                          transfers, [&] { receive_much(guest, buffer); }, [] {}));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    std::fprintf(stderr,
+                 "Usage: mvm-vsock-bench KERNEL INITRD [ACCELERATOR]   (bench/make-vsock-guest makes the initrd)\n");
+    return 2;
+  }
+  Guest guest(argv[1], argv[2], argc > 3 ? argv[3] : "tcg");
+  guest.connect(echo_port, std::chrono::seconds(60));
+  std::printf("%-34s %9s %9s %9s %9s\n", "", "min", "median", "p99", "max");
+  bench_latency(guest);
+  bench_throughput(guest);
+  return 0;
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spec_check.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernel_file.hpp"
+#include "limits.hpp"
+#include "mvm/hypervisor.hpp"
+#include "qcow2_header.hpp"
+
+namespace mvm::qemu {
+namespace {
+
+constexpr size_t max_name_bytes = 63;
+
+void check_name(const std::string& name) {
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  const bool ok = !name.empty() && name.size() <= max_name_bytes && plain(name[0]) &&
+                  std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-'; });
+  if (!ok) throw Error(MVM_ERR_INVALID, "vm \"" + name + "\": is not a name of the form [a-z0-9][a-z0-9-]{0,62}");
+}
+
+// No feature has a name yet, so any that is required is one too many.
+void check_features(const v1::VmSpec& spec) {
+  if (spec.required_features().empty()) return;
+  throw Error(MVM_ERR_UNSUPPORTED,
+              "feature \"" + spec.required_features(0) + "\": required, and unknown to the qemu plugin (MVM-P12)");
+}
+
+std::string in_mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+void check_sizes(const v1::VmSpec& spec) {
+  if (spec.cpus() < 1 || spec.cpus() > max_cpus) {
+    throw Error(MVM_ERR_INVALID, "cpus: " + std::to_string(spec.cpus()) + " is not 1 to " + std::to_string(max_cpus));
+  }
+  const uint64_t most = max_memory_bytes();
+  if (spec.memory_bytes() < min_memory_bytes || spec.memory_bytes() > most) {
+    throw Error(MVM_ERR_INVALID, "memory: " + std::to_string(spec.memory_bytes()) + " bytes are not " +
+                                     in_mib(min_memory_bytes) + " to " + in_mib(most) + ", which this host has");
+  }
+}
+
+mvm_status status_of(int error) {
+  if (error == ENOENT || error == ENOTDIR) return MVM_ERR_NOT_FOUND;
+  return error == EACCES || error == EPERM || error == EROFS ? MVM_ERR_DENIED : MVM_ERR_INVALID;
+}
+
+struct OpenFile {
+  UniqueFd fd;
+  struct stat info {};
+};
+
+OpenFile open_file(const std::string& subject, const std::string& path, int flags) {
+  // O_NONBLOCK: a FIFO must not hold the caller up.
+  OpenFile file{UniqueFd(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC)), {}};
+  if (!file.fd || ::fstat(file.fd.get(), &file.info) != 0) {
+    const int error = errno;
+    throw Error(status_of(error), subject + ": " + std::strerror(error));
+  }
+  if (S_ISDIR(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is a directory");
+  return file;
+}
+
+std::string head_of(const std::string& subject, const OpenFile& file, size_t size) {
+  std::string head(size, '\0');
+  const ssize_t n = ::pread(file.fd.get(), head.data(), head.size(), 0);
+  if (n < 0) throw Error(MVM_ERR_INVALID, subject + ": " + std::strerror(errno));
+  head.resize(static_cast<size_t>(n));
+  return head;
+}
+
+OpenFile open_regular(const std::string& subject, const std::string& path) {
+  OpenFile file = open_file(subject, path, O_RDONLY);
+  if (!S_ISREG(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is not a regular file");
+  if (file.info.st_size == 0) throw Error(MVM_ERR_INVALID, subject + ": is empty");
+  return file;
+}
+
+void check_kernel(const v1::VmSpec& spec, Architecture host) {
+  if (spec.kernel().empty()) throw Error(MVM_ERR_INVALID, "kernel: none was given");
+  const std::string subject = "kernel " + spec.kernel();
+  const OpenFile file = open_regular(subject, spec.kernel());
+  check_kernel_head(spec.kernel(), head_of(subject, file, kernel_head_bytes), host);
+}
+
+void check_disk(const v1::Disk& disk, bool backing_files) {
+  const std::string subject = "disk " + disk.path();
+  const OpenFile file = open_file(subject, disk.path(), disk.read_only() ? O_RDONLY : O_RDWR);
+  if (S_ISREG(file.info.st_mode)) {
+    if (file.info.st_size == 0) throw Error(MVM_ERR_INVALID, subject + ": is empty");
+  } else if (!S_ISBLK(file.info.st_mode)) {
+    throw Error(MVM_ERR_INVALID, subject + ": is neither a regular file nor a block device");
+  }
+  if (disk.format() == v1::DISK_FORMAT_QCOW2) {
+    check_qcow2_head(disk.path(), head_of(subject, file, qcow2_head_bytes), backing_files);
+  }
+}
+
+void check_disks(const v1::VmSpec& spec, bool backing_files) {
+  if (spec.disks_size() > max_disks) {
+    throw Error(MVM_ERR_INVALID,
+                "disks: " + std::to_string(spec.disks_size()) + " are more than " + std::to_string(max_disks));
+  }
+  for (const v1::Disk& disk : spec.disks()) check_disk(disk, backing_files);
+}
+
+void check_shares(const v1::VmSpec& spec) {
+  if (static_cast<size_t>(spec.shares_size()) > max_shares) {
+    throw Error(MVM_ERR_INVALID,
+                "shares: " + std::to_string(spec.shares_size()) + " are more than " + std::to_string(max_shares));
+  }
+  std::set<std::string> tags;
+  for (const v1::Share& share : spec.shares()) {
+    check_share_tag(share.tag());
+    if (!tags.insert(share.tag()).second) {
+      throw Error(MVM_ERR_BUSY, "share " + share.tag() + ": this tag is in use");
+    }
+  }
+}
+
+// Six pairs of hexadecimal digits; the first byte even, or it would be a group's address.
+void check_mac(const v1::Network& network) {
+  const std::string& mac = network.mac();
+  if (!network.enabled() || mac.empty()) return;
+  const auto hex = [](char c) { return std::string_view("0123456789abcdefABCDEF").find(c) != std::string_view::npos; };
+  bool ok = mac.size() == 17;
+  for (size_t i = 0; ok && i < mac.size(); ++i) ok = i % 3 == 2 ? mac[i] == ':' : hex(mac[i]);
+  if (ok) ok = std::string_view("02468aceACE").find(mac[1]) != std::string_view::npos;
+  if (!ok)
+    throw Error(MVM_ERR_INVALID, "network: mac \"" + mac + "\" is not a card's address, such as 52:54:00:12:34:56");
+}
+
+}  // namespace
+
+uint64_t max_memory_bytes() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const long page_bytes = ::sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page_bytes <= 0) return uint64_t{1} << 40;
+  return std::max(min_memory_bytes, static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes));
+}
+
+void check_share_tag(const std::string& tag) {
+  if (tag.empty() || tag.size() > max_share_tag_bytes || tag.find('\0') != std::string::npos) {
+    throw Error(MVM_ERR_INVALID, "share \"" + tag + "\": a tag has 1 to 35 bytes");
+  }
+}
+
+void check_spec(const v1::VmSpec& spec, bool backing_files, Architecture host) {
+  check_features(spec);
+  check_name(spec.name());
+  check_sizes(spec);
+  check_kernel(spec, host);
+  if (!spec.initrd().empty()) open_regular("initrd " + spec.initrd(), spec.initrd());
+  check_disks(spec, backing_files);
+  check_shares(spec);
+  check_mac(spec.network());
+}
+
+std::vector<bool> block_devices(const v1::VmSpec& spec) {
+  std::vector<bool> all;
+  for (const v1::Disk& disk : spec.disks()) {
+    struct stat info {};
+    all.push_back(::stat(disk.path().c_str(), &info) == 0 && S_ISBLK(info.st_mode));
+  }
+  return all;
+}
+
+}  // namespace mvm::qemu

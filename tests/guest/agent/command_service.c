@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// For tests of what a guest does to its host. Lines; each is answered by "OK" or "ERR <reason>", then it happens:
+//   panic, poweroff, reboot      at once
+//   console TEXT                 TEXT on the console, as a line
+//   flood-console N              "flood 1" to "flood N", each on a line
+//   listen PORT [DELAY_MS]       an echo there from now on, or after a while
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "services.h"
+#include "stream.h"
+
+static void panic(void) {
+  FILE* trigger = fopen("/proc/sysrq-trigger", "w");
+  if (trigger != NULL) {
+    fputs("c", trigger);
+    fclose(trigger);
+  }
+}
+
+static void do_to_machine(int fd, const char* verb) {
+  if (unix_dir != NULL) {
+    send_text(fd, "ERR this is no guest\n");
+    return;
+  }
+  send_text(fd, "OK\n");
+  if (strcmp(verb, "panic") == 0) {
+    panic();
+    return;
+  }
+  sync();
+  reboot(strcmp(verb, "poweroff") == 0 ? RB_POWER_OFF : RB_AUTOBOOT);
+}
+
+static FILE* open_console(void) {
+  char path[4096] = "/dev/console";
+  if (unix_dir != NULL) snprintf(path, sizeof path, "%s/console", unix_dir);
+  return fopen(path, "a");
+}
+
+static void print_line(int fd, const char* text) {
+  FILE* console = open_console();
+  if (console == NULL) {
+    send_text(fd, "ERR the console cannot be opened\n");
+    return;
+  }
+  send_text(fd, "OK\n");
+  fprintf(console, "%s\n", text);
+  fclose(console);
+}
+
+static void flood(int fd, const char* count) {
+  FILE* console = open_console();
+  if (console == NULL) {
+    send_text(fd, "ERR the console cannot be opened\n");
+    return;
+  }
+  send_text(fd, "OK\n");
+  const unsigned long lines = strtoul(count, NULL, 10);
+  for (unsigned long n = 1; n <= lines; ++n) fprintf(console, "flood %lu\n", n);
+  fclose(console);
+}
+
+static void sleep_ms(unsigned long ms) {
+  struct timespec left = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+  while (nanosleep(&left, &left) != 0) {
+  }
+}
+
+_Noreturn static void echo_on(uint32_t port, int listener) {
+  const struct service echo = {.port = port, .serve = serve_echo};
+  accept_for(&echo, &listener, 1);
+}
+
+// The listener outlives this connection, in a process of its own.
+static void listen_later(int fd, char* arguments) {
+  const char* port_text = strtok(arguments, " ");
+  const char* delay = strtok(NULL, " ");
+  uint32_t port;
+  if (port_text == NULL || !parse_port(port_text, &port)) {
+    send_text(fd, "ERR not listen <port> [<ms>]\n");
+    return;
+  }
+  const int listener = delay == NULL ? listen_on(port) : -1;
+  if (delay == NULL && listener < 0) {
+    send_text(fd, "ERR the port is taken\n");
+    return;
+  }
+  if (fork() == 0) {
+    close(fd);
+    if (delay != NULL) sleep_ms(strtoul(delay, NULL, 10));
+    const int late = delay == NULL ? listener : listen_on(port);
+    if (late >= 0) echo_on(port, late);
+    exit(1);
+  }
+  if (listener >= 0) close(listener);
+  send_text(fd, "OK\n");
+}
+
+static void run(int fd, char* line) {
+  char* arguments = strchr(line, ' ');
+  if (arguments != NULL) {
+    *arguments++ = '\0';
+  } else {
+    arguments = line + strlen(line);
+  }
+  if (strcmp(line, "panic") == 0 || strcmp(line, "poweroff") == 0 || strcmp(line, "reboot") == 0) {
+    do_to_machine(fd, line);
+  } else if (strcmp(line, "console") == 0) {
+    print_line(fd, arguments);
+  } else if (strcmp(line, "flood-console") == 0) {
+    flood(fd, arguments);
+  } else if (strcmp(line, "listen") == 0) {
+    listen_later(fd, arguments);
+  } else {
+    send_text(fd, "ERR panic, poweroff, reboot, console, flood-console or listen\n");
+  }
+}
+
+void serve_commands(int fd) {
+  struct reader in = {.fd = fd};
+  bool too_long;
+  for (char* line; (line = reader_line(&in, 4096, &too_long)) != NULL;) run(fd, line);
+}
