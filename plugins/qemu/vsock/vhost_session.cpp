@@ -203,6 +203,7 @@ VhostSession::Answer VhostSession::set_base(const Message& message) {
   if (ring->returned_base && *ring->returned_base != base) listener_.driver_reset();
   ring->returned_base.reset();
   ring->queue.set_base(base);
+  ring->fault_taken = false;
   return Answer::ok;
 }
 
@@ -274,6 +275,11 @@ bool VhostSession::driver_up() const noexcept {
 
 void VhostSession::interrupt(Queue queue) const noexcept { signal(ring(queue).call); }
 
-void VhostSession::report_fault(Queue queue) noexcept { signal(ring(queue).err); }
+std::string_view VhostSession::take_fault(Queue queue) noexcept {
+  Ring& broken = ring(queue);
+  if (!broken.queue.broken() || std::exchange(broken.fault_taken, true)) return {};
+  signal(broken.err);
+  return broken.queue.fault();
+}
 
 }  // namespace mvm::qemu

@@ -48,7 +48,8 @@ class VhostSession {
   Virtqueue& queue(Queue queue) noexcept { return ring(queue).queue; }
 
   void interrupt(Queue queue) const noexcept;  // tells the driver of used chains
-  void report_fault(Queue queue) noexcept;     // tells QEMU that the ring is broken
+  // Why a ring is broken, and tells QEMU; once for each time, otherwise empty.
+  std::string_view take_fault(Queue queue) noexcept;
 
  private:
   struct Ring {
@@ -56,6 +57,7 @@ class VhostSession {
     UniqueFd kick, call, err;
     bool enabled = false;
     bool started = false;
+    bool fault_taken = false;
     std::optional<uint16_t> returned_base;
   };
 

@@ -43,7 +43,7 @@ bool Connection::owes_credit() const noexcept { return fwd_count_ - told_fwd_cou
 PacketHeader Connection::header(uint64_t guest_cid, PacketOp op, uint32_t len) noexcept {
   sent_count_ += len;
   told_fwd_count_ = fwd_count_;
-  due.credit_update = false;  // every packet is one
+  if (op == PacketOp::rw || op == PacketOp::credit_update) due.credit_update = false;
   return {.src_cid = host_cid,
           .dst_cid = guest_cid,
           .src_port = ports.host,
@@ -62,9 +62,10 @@ PacketHeader Connection::next_due(uint64_t guest_cid) noexcept {
     return header(guest_cid, PacketOp::request);
   }
   if (std::exchange(due.response, false)) return header(guest_cid, PacketOp::response);
+  if (due.credit_update) return header(guest_cid, PacketOp::credit_update);
   if (std::exchange(due.credit_request, false)) return header(guest_cid, PacketOp::credit_request);
-  if (std::exchange(due.shutdown, false)) return header(guest_cid, PacketOp::shutdown);
-  return header(guest_cid, PacketOp::credit_update);
+  due.shutdown = false;
+  return header(guest_cid, PacketOp::shutdown);
 }
 
 // Straight from guest memory into the socket; only what that does not take is copied.

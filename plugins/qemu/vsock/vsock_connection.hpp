@@ -79,8 +79,8 @@ class Connection : public AutoHook<ControlTag>, public AutoHook<DataTag> {
   struct Due {
     bool request = false;
     bool response = false;
-    bool credit_request = false;
     bool credit_update = false;
+    bool credit_request = false;
     bool shutdown = false;
     bool any() const noexcept { return request || response || credit_request || credit_update || shutdown; }
   };

@@ -194,17 +194,15 @@ void VsockEngine::settle_driver() {
 
 // A ring that broke the rules stays out of use until the driver sets it up anew; its streams cannot go on.
 void VsockEngine::settle_faults() {
-  if (!driver_was_up_) return;
-  for (const Queue which : {Queue::rx, Queue::tx}) {
-    if (!session_.queue(which).broken()) continue;
-    log_.log_limited(
-        now_, MVM_LOG_WARN,
-        std::string("vsock device: the guest's driver broke the ") + (which == Queue::rx ? "receive" : "transmit") +
-            " ring: " + std::string(session_.queue(which).fault()) + "; all its streams end, until it starts anew");
-    session_.report_fault(which);
+  for (const Queue queue : {Queue::rx, Queue::tx}) {
+    const std::string_view fault = session_.take_fault(queue);
+    if (fault.empty()) continue;
+    log_.log_limited(now_, MVM_LOG_WARN, std::string("vsock device: the guest's driver broke the ") +
+                                             (queue == Queue::rx ? "receive" : "transmit") + " ring: " +
+                                             std::string(fault) + "; all its streams end, until it starts anew");
     driver_was_up_ = false;
+    streams_.drop_all();
   }
-  if (!driver_was_up_) streams_.drop_all();
 }
 
 // ---- from the guest

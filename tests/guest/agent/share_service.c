@@ -17,8 +17,7 @@
 
 enum { MAX_LINE_BYTES = 16 * 1024 };
 
-// ---- words: blanks, control characters and '%' travel as %XX
-// ----------------------------------------------------------
+// ---- words: blanks, control characters and '%' travel as %XX ----------------------------------------------------
 
 static int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -66,8 +65,7 @@ static char* next_word(char** rest) {
   return word;
 }
 
-// ---- answers
-// ----------------------------------------------------------------------------------------------------------
+// ---- answers ----------------------------------------------------------------------------------------------------
 
 static void fail(int fd, const char* subject, const char* reason) {
   char name[3 * 256 + 1];
@@ -80,8 +78,7 @@ static void fail_with_errno(int fd, const char* subject) {
   fail(fd, subject, errno == ELOOP ? "is a symbolic link" : strerror(errno));
 }
 
-// ---- paths
-// ------------------------------------------------------------------------------------------------------------
+// ---- paths ------------------------------------------------------------------------------------------------------
 
 enum { DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 
@@ -133,8 +130,7 @@ static int open_share(int fd, char* tag, bool* read_only) {
   return -1;
 }
 
-// ---- LIST, DIR, READ
-// --------------------------------------------------------------------------------------------------
+// ---- LIST, DIR, READ --------------------------------------------------------------------------------------------
 
 static void list_shares(int fd) {
   static struct share shares[MAX_SHARES];
@@ -234,8 +230,7 @@ static void read_file(int fd, char* arguments) {
   close(dir);
 }
 
-// ---- WRITE
-// ------------------------------------------------------------------------------------------------------------
+// ---- WRITE ------------------------------------------------------------------------------------------------------
 
 // A file that appears under its name when it is complete.
 struct new_file {
