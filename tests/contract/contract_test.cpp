@@ -403,7 +403,7 @@ TEST_CASE("a VM that is booted fifty times leaks no file", "[contract][MVM-P5]")
   check_no_rule_was_broken(m);
 }
 
-TEST_CASE("list and connect may be called from many threads while the VM runs", "[contract]") {
+TEST_CASE("list and connect may be called from many threads while the VM runs", "[contract][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const auto port = subject().service("echo");

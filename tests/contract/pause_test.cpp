@@ -9,7 +9,7 @@ using namespace mvm;
 using namespace mvm::test;
 
 TEST_CASE("a paused VM is listed so, keeps its connections, and answers nobody until it is resumed",
-          "[contract][pause]") {
+          "[contract][pause][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const auto port = subject().service("echo");
@@ -27,7 +27,7 @@ TEST_CASE("a paused VM is listed so, keeps its connections, and answers nobody u
   check_no_rule_was_broken(m);
 }
 
-TEST_CASE("a VM that is paused or runs may be paused or resumed once more", "[contract][pause]") {
+TEST_CASE("a VM that is paused or runs may be paused or resumed once more", "[contract][pause][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   NEEDS("extension mvm.pause/1", m.has_extension(MVM_EXT_PAUSE));

@@ -28,6 +28,7 @@ TEST_CASE("a directory shared at boot is read by the guest, byte for byte", "[co
   share->set_read_only(true);
   REQUIRE(m.boot(spec).error == "");
   GuestFiles guest(m, *port);
+  REQUIRE(guest.sees("workdir"));
   CHECK(guest.shares() == std::vector<std::string>{"workdir ro"});
   CHECK(guest.list("workdir") == std::vector<std::string>{"f 300000 data.bin"});
   CHECK((guest.read("workdir", "data.bin") == content));
@@ -35,7 +36,7 @@ TEST_CASE("a directory shared at boot is read by the guest, byte for byte", "[co
   CHECK(m.list().vms(0).shares(0).tag() == "workdir");
 }
 
-TEST_CASE("a directory shared while the VM runs is read and written by the guest", "[contract][share]") {
+TEST_CASE("a directory shared while the VM runs is read and written by the guest", "[contract][share][running]") {
   const TempDir dir;
   const RunningVm vm;
   Machine& m = *vm;
@@ -44,6 +45,7 @@ TEST_CASE("a directory shared while the VM runs is read and written by the guest
   GuestFiles guest(m, *port);
   CHECK(guest.shares().empty());
   REQUIRE(m.share("work", dir.path().string(), false).error == "");
+  REQUIRE(guest.sees("work"));
   fs::create_directory(dir.path() / "sub dir");
   const std::string content = some_bytes(200'000, 3);
   CHECK(guest.write("work", "sub%20dir/new", content) == "OK 200000");
@@ -54,7 +56,7 @@ TEST_CASE("a directory shared while the VM runs is read and written by the guest
   check_no_rule_was_broken(m);
 }
 
-TEST_CASE("a guest cannot write into a read-only share", "[contract][share]") {
+TEST_CASE("a guest cannot write into a read-only share", "[contract][share][running]") {
   const TempDir dir;
   const RunningVm vm;
   Machine& m = *vm;
@@ -63,13 +65,14 @@ TEST_CASE("a guest cannot write into a read-only share", "[contract][share]") {
   write_file(dir.path() / "file", "as it was");
   REQUIRE(m.share("ro", dir.path().string(), true).status == MVM_OK);
   GuestFiles guest(m, *port);
+  REQUIRE(guest.sees("ro"));
   CHECK(guest.write("ro", "file", "changed") == "ERR read-only");
   CHECK(guest.write("ro", "new", "made") == "ERR read-only");
   CHECK(guest.read("ro", "file") == "as it was");
   CHECK_FALSE(fs::exists(dir.path() / "new"));
 }
 
-TEST_CASE("nothing leads a guest out of a share", "[contract][share]") {
+TEST_CASE("nothing leads a guest out of a share", "[contract][share][running]") {
   const TempDir outside;
   write_file(outside.path() / "secret", "not yours");
   const TempDir dir;
@@ -81,6 +84,7 @@ TEST_CASE("nothing leads a guest out of a share", "[contract][share]") {
   NEEDS("share_dir_while_running and service share", m.info().share_dir_while_running() && port);
   REQUIRE(m.share("work", dir.path().string(), false).status == MVM_OK);
   GuestFiles guest(m, *port);
+  REQUIRE(guest.sees("work"));
   const std::string up = "../" + outside.path().filename().string() + "/secret";
   for (const std::string& path : {up, "x/../" + up, std::string("link/secret"), std::string("file")}) {
     CHECK_THAT(guest.read("work", path), StartsWith("ERR "));
@@ -90,7 +94,7 @@ TEST_CASE("nothing leads a guest out of a share", "[contract][share]") {
   CHECK_FALSE(fs::exists(outside.path() / "new"));
 }
 
-TEST_CASE("a share that cannot be is refused with a reason", "[contract][share][MVM-P8]") {
+TEST_CASE("a share that cannot be is refused with a reason", "[contract][share][MVM-P8][running]") {
   const TempDir dir;
   write_file(dir.path() / "file", "");
   const RunningVm vm;
@@ -110,7 +114,7 @@ TEST_CASE("a share that cannot be is refused with a reason", "[contract][share][
   CHECK(m.list().vms(0).shares_size() == 1);
 }
 
-TEST_CASE("a share that is taken away is gone for the guest", "[contract][share]") {
+TEST_CASE("a share that is taken away is gone for the guest", "[contract][share][running]") {
   const TempDir dir;
   const RunningVm vm;
   Machine& m = *vm;
@@ -118,9 +122,9 @@ TEST_CASE("a share that is taken away is gone for the guest", "[contract][share]
   NEEDS("extension mvm.unshare-dir/1 and service share", m.has_extension(MVM_EXT_UNSHARE_DIR) && port);
   REQUIRE(m.share("work", dir.path().string(), true).status == MVM_OK);
   GuestFiles guest(m, *port);
-  CHECK(guest.shares().size() == 1);
+  REQUIRE(guest.sees("work"));
   CHECK(m.unshare("work").status == MVM_OK);
-  CHECK(guest.shares().empty());
+  CHECK(guest.sees_no_more("work"));
   CHECK_THAT(guest.read("work", "x"), StartsWith("ERR "));
   const Outcome again = m.unshare("work");
   CHECK(again.status == MVM_ERR_NOT_FOUND);

@@ -15,7 +15,7 @@
 using namespace mvm;
 using namespace mvm::test;
 
-TEST_CASE("bytes sent to the guest's echo come back", "[contract][vsock]") {
+TEST_CASE("bytes sent to the guest's echo come back", "[contract][vsock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const auto port = subject().service("echo");
@@ -25,7 +25,7 @@ TEST_CASE("bytes sent to the guest's echo come back", "[contract][vsock]") {
   CHECK(read_exactly(fd.get(), 12) == "hello, guest");
 }
 
-TEST_CASE("a connection is a close-on-exec stream socket of the host's own", "[contract][vsock][MVM-P5]") {
+TEST_CASE("a connection is a close-on-exec stream socket of the host's own", "[contract][vsock][MVM-P5][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const auto port = subject().service("echo");
@@ -39,7 +39,7 @@ TEST_CASE("a connection is a close-on-exec stream socket of the host's own", "[c
   check_no_rule_was_broken(m);
 }
 
-TEST_CASE("after the host's half-close the guest sends what is left, and then ends", "[contract][vsock]") {
+TEST_CASE("after the host's half-close the guest sends what is left, and then ends", "[contract][vsock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const auto port = subject().service("echo");
@@ -50,7 +50,7 @@ TEST_CASE("after the host's half-close the guest sends what is left, and then en
   CHECK(read_to_end(fd.get()) == "last words");
 }
 
-TEST_CASE("a mebibyte of any bytes survives the way to the guest and back", "[contract][vsock]") {
+TEST_CASE("a mebibyte of any bytes survives the way to the guest and back", "[contract][vsock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const auto port = subject().service("echo");
@@ -60,7 +60,7 @@ TEST_CASE("a mebibyte of any bytes survives the way to the guest and back", "[co
   CHECK((exchange(fd.get(), bytes) == bytes));
 }
 
-TEST_CASE("hundreds of connections live beside each other", "[contract][vsock]") {
+TEST_CASE("hundreds of connections live beside each other", "[contract][vsock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const auto port = subject().service("echo");
@@ -71,7 +71,7 @@ TEST_CASE("hundreds of connections live beside each other", "[contract][vsock]")
   for (size_t n = all.size(); n-- > 0;) CHECK(read_line(all[n].get()) == "connection " + std::to_string(n));
 }
 
-TEST_CASE("a peer that reads nothing stops its own connection and no other", "[contract][vsock]") {
+TEST_CASE("a peer that reads nothing stops its own connection and no other", "[contract][vsock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const auto echo = subject().service("echo");
@@ -89,7 +89,7 @@ TEST_CASE("a peer that reads nothing stops its own connection and no other", "[c
   CHECK((exchange(lively.get(), bytes) == bytes));
 }
 
-TEST_CASE("what is sent to discard is taken and gone", "[contract][vsock]") {
+TEST_CASE("what is sent to discard is taken and gone", "[contract][vsock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const auto port = subject().service("discard");
@@ -98,7 +98,7 @@ TEST_CASE("what is sent to discard is taken and gone", "[contract][vsock]") {
   CHECK(exchange(fd.get(), some_bytes(1024 * 1024)) == "");
 }
 
-TEST_CASE("a port that nobody listens on is refused at once when no time was given", "[contract][vsock]") {
+TEST_CASE("a port that nobody listens on is refused at once when no time was given", "[contract][vsock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const Outcome outcome = m.connect(4999, 0);
@@ -106,7 +106,7 @@ TEST_CASE("a port that nobody listens on is refused at once when no time was giv
   CHECK_THAT(outcome.error, ContainsSubstring("4999"));
 }
 
-TEST_CASE("a port that nobody listens on yet is tried until the deadline", "[contract][vsock]") {
+TEST_CASE("a port that nobody listens on yet is tried until the deadline", "[contract][vsock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   const Outcome outcome = m.connect(4999, 100);
@@ -170,7 +170,7 @@ TEST_CASE("the guest's connections end with the VM", "[contract][vsock]") {
   CHECK(read_to_end(fd.get()) == "");
 }
 
-TEST_CASE("a published web page can be fetched", "[contract][vsock][mock]") {
+TEST_CASE("a published web page can be fetched", "[contract][vsock][mock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   NEEDS("the mock", m.hv().identity().name == "mock");
@@ -185,7 +185,7 @@ TEST_CASE("a published web page can be fetched", "[contract][vsock][mock]") {
   CHECK_THAT(read_to_end(bad.get()), StartsWith("HTTP/1.1 400 "));
 }
 
-TEST_CASE("the agent answers Ping with Pong, and anything else with an error", "[contract][vsock][mock]") {
+TEST_CASE("the agent answers Ping with Pong, and anything else with an error", "[contract][vsock][mock][running]") {
   const RunningVm vm;
   Machine& m = *vm;
   NEEDS("the mock", m.hv().identity().name == "mock");
@@ -249,7 +249,8 @@ class Listening {
 
 }  // namespace
 
-TEST_CASE("a guest that connects to a port of the host is joined to who listens there", "[contract][guest-connect]") {
+TEST_CASE("a guest that connects to a port of the host is joined to who listens there",
+          "[contract][guest-connect][running]") {
   Taker taker;
   const RunningVm vm;
   Machine& m = *vm;
@@ -269,7 +270,8 @@ TEST_CASE("a guest that connects to a port of the host is joined to who listens 
   check_no_rule_was_broken(m);
 }
 
-TEST_CASE("every port of the host can be listened on at once, where info says so", "[contract][guest-connect]") {
+TEST_CASE("every port of the host can be listened on at once, where info says so",
+          "[contract][guest-connect][running]") {
   Taker taker;
   const RunningVm vm;
   Machine& m = *vm;
@@ -285,7 +287,7 @@ TEST_CASE("every port of the host can be listened on at once, where info says so
   CHECK(read_exactly(near.get(), 1) == "x");
 }
 
-TEST_CASE("a guest that connects to a port where nobody listens is refused", "[contract][guest-connect]") {
+TEST_CASE("a guest that connects to a port where nobody listens is refused", "[contract][guest-connect][running]") {
   Taker taker;
   const RunningVm vm;
   Machine& m = *vm;

@@ -5,5 +5,6 @@ set -euo pipefail
 root=$1 out=$2 contract_guest=$3
 here=$root/tests/guest
 "$root/scripts/make-guest" "$out/plain"
+"$root/scripts/make-guest" "$out/contract" --services "$contract_guest"
 "$root/scripts/make-guest" "$out/checked" --with socat,jq --module vsock_loopback --services "$here/services_check.sh" \
   --add "$root/guest/rootfs/etc/mvm/services:/usr/local/bin/services-of-the-guest:755" --add "$contract_guest"

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contract/support/guest_files.hpp"
 
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
 #include "contract/support/stream.hpp"
 
 namespace mvm::test {
@@ -29,5 +33,19 @@ std::string GuestFiles::write(const std::string& tag, const std::string& path, c
   write_all(fd_.get(), content);
   return read_line(fd_.get());
 }
+
+bool GuestFiles::becomes(const std::string& tag, bool there) {
+  const auto until = std::chrono::steady_clock::now() + subject().deadline;
+  for (;;) {
+    const auto all = shares();
+    const bool is = std::any_of(all.begin(), all.end(), [&](const auto& s) { return s.rfind(tag + " ", 0) == 0; });
+    if (is == there) return true;
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+bool GuestFiles::sees(const std::string& tag) { return becomes(tag, true); }
+bool GuestFiles::sees_no_more(const std::string& tag) { return becomes(tag, false); }
 
 }  // namespace mvm::test

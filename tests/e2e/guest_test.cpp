@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// The binary with a real kernel in its hands: the guest of scripts/make-guest, booted by the qemu plugin. Without KVM
+// each boot takes a processor some seconds.
+#include <csignal>
+#include <fstream>
+
+#include "e2e/support/sandbox.hpp"
+
+namespace mvm::test {
+namespace {
+
+const fs::path guest = fs::path(MVM_TEST_GUESTS) / "plain";
+constexpr auto boot_deadline = 90s;
+
+Args guest_arguments(const std::string& name, const Args& more = {}) {
+  Args all = {"--hypervisor",          "qemu",     "boot", name,     "--kernel", guest / "vmlinuz", "--initrd",
+              guest / "initramfs.img", "--memory", "192M", "--cpus", "1"};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+Outcome boot_guest(const Sandbox& box, const std::string& name, const Args& more = {}) {
+  return box.run(guest_arguments(name, more), {.deadline = boot_deadline});
+}
+
+void must_boot_guest(const Sandbox& box, const std::string& name, const Args& more = {}) {
+  const Outcome booted = boot_guest(box, name, more);
+  INFO(booted.err);
+  REQUIRE(booted.exit_code == 0);
+}
+
+// Waits for the shell to listen: the guest is up then.
+std::string in_guest(const Sandbox& box, const std::string& name, const std::string& command) {
+  const Outcome outcome = box.run({"vsock-connect", name, "1022", "--timeout", "80s"},
+                                  {.input = command + "\n", .deadline = boot_deadline});
+  INFO(outcome.err);
+  REQUIRE(outcome.exit_code == 0);
+  return outcome.out;
+}
+
+// Until the mounts that the guest makes by itself are as the command wants to see them.
+bool comes_true_in_guest(const Sandbox& box, const std::string& name, const std::string& condition) {
+  return eventually([&] { return in_guest(box, name, condition + " && echo so") == "so\n"; }, 60s);
+}
+
+std::string console(const Sandbox& box, const std::string& name) { return slurp(box.vm(name) / "console.log"); }
+
+}  // namespace
+
+TEST_CASE("a guest's whole life: its shell, its web server, a share, its power button", "[e2e][guest]") {
+  const Sandbox box;
+  const fs::path shared = box.directory("src");
+  std::ofstream(shared / "hello.txt") << "hello\n";
+  const uint16_t port = free_port();
+  must_boot_guest(box, "demo", {"--rootfs", guest / "rootfs.ext4", "--publish", std::to_string(port) + ":80"});
+  CHECK_THAT(in_guest(box, "demo", "cat /proc/cmdline; uname -s"),
+             ContainsSubstring("root=/dev/vda rw init=/init") && ContainsSubstring("Linux"));
+
+  const Fd client = connect_tcp(port);
+  send_all(client, "GET / HTTP/1.0\r\n\r\n");
+  CHECK_THAT(receive_to_end(client), ContainsSubstring("200 OK") && ContainsSubstring("Hello from the guest"));
+
+  box.must({"share-dir", "demo", shared, "--tag", "src", "--rw"});
+  REQUIRE(comes_true_in_guest(box, "demo", "[ -f /mnt/src/hello.txt ]"));
+  CHECK(in_guest(box, "demo", "cat /mnt/src/hello.txt; echo from the guest > /mnt/src/back.txt") == "hello\n");
+  CHECK(slurp(shared / "back.txt") == "from the guest\n");
+  box.must({"unshare-dir", "demo", "src"});
+  CHECK(comes_true_in_guest(box, "demo", "[ ! -e /mnt/src/hello.txt ]"));
+
+  CHECK(in_guest(box, "demo", "echo kept > /root/kept; sync") == "");
+  box.must({"stop", "demo"}, {.deadline = boot_deadline});
+  CHECK(box.field("demo", "exit_reason") == "host-stop");
+  CHECK_THAT(console(box, "demo"), ContainsSubstring("reboot: Power down"));
+  box.must({"boot", "demo"}, {.deadline = boot_deadline});
+  CHECK(in_guest(box, "demo", "cat /root/kept") == "kept\n");
+  box.must({"stop", "demo", "--force"});
+}
+
+TEST_CASE("two guests live beside each other, and neither notices the other's end", "[e2e][guest]") {
+  const Sandbox box;
+  must_boot_guest(box, "one");
+  must_boot_guest(box, "two");
+  CHECK_THAT(in_guest(box, "one", "echo I am one"), ContainsSubstring("I am one"));
+  CHECK_THAT(in_guest(box, "two", "echo I am two"), ContainsSubstring("I am two"));
+  CHECK(box.must({"vsock-connect", "two", "7"}, {.input = "hello"}).out == "hello");
+  box.kill_runner("one");
+  CHECK(box.state("one") == "crashed");
+  CHECK(box.must({"vsock-connect", "two", "7"}, {.input = "still here"}).out == "still here");
+  box.must({"stop", "two"}, {.deadline = boot_deadline});
+}
+
+TEST_CASE("ten boots in a row, each answered and each stopped by its power button", "[e2e][guest]") {
+  const Sandbox box;
+  for (int n = 0; n < 10; ++n) {
+    INFO("boot " << n);
+    must_boot_guest(box, "demo");
+    CHECK(in_guest(box, "demo", "echo up") == "up\n");
+    box.must({"stop", "demo"}, {.deadline = boot_deadline});
+    REQUIRE(box.field("demo", "exit_reason") == "host-stop");
+    REQUIRE(box.processes().empty());
+  }
+}
+
+TEST_CASE("a guest that panics is crashed, and the error has its console's last lines", "[e2e][guest]") {
+  const Sandbox box;
+  must_boot_guest(box, "demo", {"--cmdline", "console=ttyS0 mvm.test=panic"});
+  CHECK(box.run({"wait", "demo"}, {.deadline = boot_deadline}).exit_code == 1);
+  CHECK(box.state("demo") == "crashed");
+  CHECK(box.field("demo", "exit_reason") == "guest-panic");
+  CHECK_THAT(box.field("demo", "last_error"), ContainsSubstring("Kernel panic - not syncing: sysrq triggered crash"));
+}
+
+TEST_CASE("a rootfs without init is a panic, and the error says which program was missed", "[e2e][guest]") {
+  const Sandbox box;
+  must_boot_guest(box, "demo",
+                  {"--rootfs", guest / "rootfs.ext4", "--cmdline", "console=ttyS0 root=/dev/vda init=/nowhere"});
+  CHECK(box.run({"wait", "demo"}, {.deadline = boot_deadline}).exit_code == 1);
+  CHECK_THAT(box.field("demo", "last_error"), ContainsSubstring("Attempted to kill init"));
+  CHECK_THAT(console(box, "demo"), ContainsSubstring("init=/nowhere: there is none"));
+}
+
+TEST_CASE("a guest that powers itself off or reboots has stopped, and the record says which", "[e2e][guest]") {
+  const Sandbox box;
+  for (const auto& [hook, reason] : {std::pair{"poweroff", "guest-shutdown"}, std::pair{"reboot", "guest-reset"}}) {
+    must_boot_guest(box, "demo", {"--cmdline", std::string("console=ttyS0 mvm.test=") + hook});
+    CHECK(box.run({"wait", "demo"}, {.deadline = boot_deadline}).exit_code == 0);
+    CHECK(box.field("demo", "exit_reason") == reason);
+  }
+}
+
+TEST_CASE("a guest that ignores its power button is stopped by force after the grace", "[e2e][guest]") {
+  const Sandbox box;
+  must_boot_guest(box, "demo", {"--cmdline", "console=ttyS0 mvm.test=ignore-power-button"});
+  CHECK(in_guest(box, "demo", "echo up") == "up\n");
+  box.must({"stop", "demo", "--timeout", "3s"});
+  CHECK(box.state("demo") == "stopped");
+  CHECK(box.processes().empty());
+}
+
+TEST_CASE("a stop that comes while the guest still boots shuts it down all the same", "[e2e][guest]") {
+  const Sandbox box;
+  must_boot_guest(box, "demo");
+  box.must({"stop", "demo", "--timeout", "60s"}, {.deadline = boot_deadline});
+  CHECK_THAT(console(box, "demo"), ContainsSubstring("reboot: Power down"));
+}
+
+TEST_CASE("whatever is killed, no process of the VM stays, and its name boots again", "[e2e][guest]") {
+  const Sandbox box;
+  must_boot_guest(box, "demo", {"--share", box.directory("data").string()});
+  CHECK(in_guest(box, "demo", "echo up") == "up\n");
+  SECTION("the runner") {
+    box.kill_runner("demo");
+    CHECK(box.state("demo") == "crashed");
+    CHECK_THAT(box.field("demo", "last_error"), ContainsSubstring("ended without a word"));
+  }
+  SECTION("what runs the guest") {
+    REQUIRE(::kill(std::stoi(box.field("demo", "hypervisor_pid")), SIGKILL) == 0);
+    CHECK(box.run({"wait", "demo"}).exit_code == 1);
+    CHECK(box.field("demo", "exit_reason") == "killed");
+    CHECK_THAT(box.field("demo", "last_error"), ContainsSubstring("signal 9"));
+  }
+  CHECK(eventually([&] { return box.processes().empty(); }));
+  box.must({"boot", "demo"}, {.deadline = boot_deadline});
+  CHECK(in_guest(box, "demo", "echo again") == "again\n");
+  box.must({"stop", "demo", "--force"});
+}
+
+TEST_CASE("a share is read-only to a guest unless it was asked for", "[e2e][guest]") {
+  const Sandbox box;
+  const fs::path data = box.directory("data");
+  std::ofstream(data / "file") << "as it was\n";
+  must_boot_guest(box, "demo", {"--share", data.string() + ":data"});
+  REQUIRE(comes_true_in_guest(box, "demo", "[ -f /mnt/data/file ]"));
+  CHECK_THAT(
+      in_guest(box, "demo", "echo x > /mnt/data/file; rm /mnt/data/file; touch /mnt/data/new; cat /mnt/data/file"),
+      ContainsSubstring("Read-only file system") && ContainsSubstring("as it was"));
+  CHECK(slurp(data / "file") == "as it was\n");
+  CHECK_FALSE(fs::exists(data / "new"));
+  box.must({"stop", "demo", "--force"});
+}
+
+TEST_CASE("a guest reaches what listens on vsock.sock_P, and is refused elsewhere", "[e2e][guest]") {
+  const Sandbox box;
+  must_boot_guest(box, "demo");
+  in_guest(box, "demo", "true");
+  const Fd listener = listen_unix(box.field("demo", "vsock_socket") + "_6000");
+  Process call = box.start({"vsock-connect", "demo", "1022"});
+  call.write(
+      "echo to the host | socat -t 10 - VSOCK-CONNECT:2:6000; socat -u VSOCK-CONNECT:2:6001 - 2>&1; echo done\n");
+  call.end_input();
+  const Fd stream = accept_one(listener);
+  CHECK(receive_line(stream) == "to the host");
+  send_all(stream, "to the guest\n");
+  end_sending(stream);
+  const Outcome said = call.wait(60s);
+  CHECK_THAT(said.out, ContainsSubstring("to the guest") && ContainsSubstring("done"));
+  CHECK_THAT(said.out, ContainsSubstring("Connection reset by peer") || ContainsSubstring("refused"));
+  fs::remove(box.field("demo", "vsock_socket") + "_6000");
+  box.must({"stop", "demo", "--force"});
+}
+
+TEST_CASE("a paused guest stands still, and goes on", "[e2e][guest]") {
+  const Sandbox box;
+  must_boot_guest(box, "demo");
+  in_guest(box, "demo", "true");
+  box.must({"pause", "demo"});
+  CHECK_FAILS(box.run({"vsock-connect", "demo", "7"}), 1, "is paused");
+  box.must({"resume", "demo"});
+  CHECK(box.must({"vsock-connect", "demo", "7"}, {.input = "hello"}).out == "hello");
+  box.must({"pause", "demo"});
+  box.must({"stop", "demo"}, {.deadline = boot_deadline});
+  CHECK(box.field("demo", "exit_reason") == "host-stop");
+}
+
+// ---- what cannot be booted
+
+TEST_CASE("where the hypervisor's program is missing, the error says the command that installs it", "[e2e][guest]") {
+  const Sandbox box;
+  const Outcome booted = box.run(guest_arguments("demo"), {.environment = {{"PATH", box.directory("empty").string()}}});
+  CHECK_FAILS(booted, 5, "not found");
+  CHECK_THAT(booted.err, ContainsSubstring("install"));
+  CHECK_FAILS(boot_guest(box, "demo", {"--option", "qemu=/nonexistent/qemu"}), 2, "/nonexistent/qemu");
+}
+
+TEST_CASE("a kernel for another processor is refused by its file", "[e2e][guest]") {
+  const Sandbox box;
+  std::string elf(
+      "\x7f"
+      "ELF\x02\x01\x01",
+      7);
+  elf.resize(4096, '\0');
+  elf[16] = 2;
+  elf[18] = static_cast<char>(183);  // EM_AARCH64
+  const fs::path kernel = box.write("vmlinux-arm64", elf);
+  const Outcome booted = box.run({"--hypervisor", "qemu", "boot", "demo", "--kernel", kernel});
+  CHECK(booted.exit_code == 2);
+  CHECK_THAT(booted.err, ContainsSubstring("vmlinux-arm64") && ContainsSubstring("arm64"));
+}
+
+TEST_CASE("an image that is none, or named wrongly, is refused by its file", "[e2e][guest]") {
+  const Sandbox box;
+  CHECK_FAILS(boot_guest(box, "demo", {"--disk", box.write("a.qcow2", "no image").string()}), 2, "a.qcow2");
+  CHECK_FAILS(boot_guest(box, "demo", {"--disk", box.write("b.img", "QFI\xfb").string()}), 2, "b.img");
+  CHECK_FAILS(boot_guest(box, "demo", {"--rootfs", box.write("c.img", "").string()}), 2, "c.img");
+  CHECK(box.processes().empty());
+}
+
+TEST_CASE("a disk that another VM writes is refused by its name", "[e2e][guest]") {
+  const Sandbox box;
+  const std::string disk = box.disk("data.img", 1 << 20);
+  must_boot_guest(box, "one", {"--disk", disk});
+  CHECK_FAILS(boot_guest(box, "two", {"--disk", disk}), 1, "data.img: is in use by another VM");
+  box.must({"stop", "one", "--force"});
+}
+
+}  // namespace mvm::test
