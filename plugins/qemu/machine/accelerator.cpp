@@ -27,7 +27,7 @@ std::optional<Error> kvm_refusal(const std::string& device) {
   return Error(MVM_ERR_INTERNAL, subject + std::strerror(error));
 }
 
-AcceleratorChoice::~AcceleratorChoice() {
+void AcceleratorChoice::cancel() noexcept {
   if (trial_) trial_->cancel();
 }
 

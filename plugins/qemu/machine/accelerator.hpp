@@ -30,14 +30,15 @@ class AcceleratorChoice {
 
   AcceleratorChoice(boost::asio::io_context& loop, Host host, Setting setting)
       : loop_(loop), host_(host), setting_(std::move(setting)) {}
-  ~AcceleratorChoice();
+  ~AcceleratorChoice() { cancel(); }
   AcceleratorChoice(const AcceleratorChoice&) = delete;
   AcceleratorChoice& operator=(const AcceleratorChoice&) = delete;
 
-  // done is called once, maybe before this returns; not after this object is gone. Throws mvm::Error: what was asked
-  // for is not to be had.
+  // done is called once, maybe before this returns; not after cancel() or when this object is gone. Throws mvm::Error:
+  // what was asked for is not to be had.
   void choose(AcceleratorWish wish, const LaunchFacts& facts, const std::string& kernel,
               std::function<void(Accelerator)> done);
+  void cancel() noexcept;
 
  private:
   void choose_automatically(const LaunchFacts& facts, const std::string& kernel, std::function<void(Accelerator)> done);

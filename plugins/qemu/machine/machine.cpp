@@ -305,6 +305,7 @@ void Machine::announce_exit(const ExitCause& cause) {
 
 void Machine::finish() {
   const auto self = shared_from_this();
+  accelerators_.cancel();
   console_.reset();
   qemu_.reset();
   if (second_press_) second_press_->cancel();

@@ -64,9 +64,7 @@ bool QmpClient::receive() {
     const ssize_t n = ::recv(socket_.native_handle(), piece.data(), piece.size(), 0);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
-    if (n < 0) {
-      end(false, std::strerror(errno));
-    } else if (n == 0) {
+    if (n <= 0) {
       end(false, "closed its control connection (QMP)");
     } else {
       inbox_.append(piece.data(), static_cast<size_t>(n));

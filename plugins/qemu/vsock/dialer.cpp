@@ -40,8 +40,9 @@ void Dialer::without_driver(Dial& dial) {
   fail(dial, MVM_ERR_REFUSED, "the guest's vsock driver is not up; try again when the guest has booted");
 }
 
-// The completion, with the dial gone: it may bring the next one.
+// The completion, with the dial and what is still under way for it gone: it may bring the next one.
 FdCompletion Dialer::take(Dial& dial) {
+  if (dial.attempt != nullptr) line_.abandon(*dial.attempt);
   FdCompletion done = dial.done;
   dials_.erase(dial.self);
   return done;
@@ -52,9 +53,15 @@ void Dialer::fail(Dial& dial, mvm_status status, const std::string& why) {
   take(dial).fail(status, message);
 }
 
-void Dialer::answered(Dial& dial, UniqueFd stream) { take(dial).succeed(std::move(stream)); }
+void Dialer::answered(Dial& dial, UniqueFd stream) {
+  dial.attempt = nullptr;
+  take(dial).succeed(std::move(stream));
+}
 
-void Dialer::failed(Dial& dial, const Error& error) { fail(dial, error.status(), error.what()); }
+void Dialer::failed(Dial& dial, const Error& error) {
+  dial.attempt = nullptr;
+  fail(dial, error.status(), error.what());
+}
 
 void Dialer::refused(Dial& dial) {
   dial.attempt = nullptr;
@@ -83,8 +90,6 @@ void Dialer::driver_came() {
 }
 
 void Dialer::expired(Dial& dial) {
-  const bool unanswered = dial.attempt != nullptr;
-  if (unanswered) line_.abandon(*dial.attempt);
   const std::string within = " within " + span_of(dial.once() ? limits_.answer_timeout : dial.timeout);
   if (!line_.driver_up()) {
     const std::string state =

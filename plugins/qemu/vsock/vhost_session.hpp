@@ -43,6 +43,9 @@ class VhostSession {
   // Handles what has come in, up to a bound. Throws mvm::Error when the conversation is over, with the reason.
   void on_readable();
 
+  // Ends the conversation: QEMU must not wait for answers that will not come.
+  void hang_up() const noexcept { channel_.hang_up(); }
+
   // Both rings are set up, enabled and not broken.
   bool driver_up() const noexcept;
   Virtqueue& queue(Queue queue) noexcept { return ring(queue).queue; }

@@ -57,6 +57,8 @@ bool Channel::fill(std::byte* to, size_t size, size_t& have) {
   return true;
 }
 
+void Channel::hang_up() const noexcept { ::shutdown(socket_.get(), SHUT_RDWR); }
+
 void Channel::check_header() const {
   const Header& header = incoming_.header;
   if ((header.flags & version_mask) != version) {

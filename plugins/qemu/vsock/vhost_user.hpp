@@ -115,6 +115,7 @@ class Channel {
   explicit Channel(UniqueFd socket) : socket_(std::move(socket)) {}
 
   int fd() const noexcept { return socket_.get(); }
+  void hang_up() const noexcept;
 
   // The next message that has come in whole, if any. Throws mvm::Error when the front end has gone, or sends what
   // cannot be a message: the stream is then of no further use.

@@ -151,6 +151,7 @@ void VsockEngine::end(const std::string& why) {
   if (ended()) return;
   ended_because_ = why;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session_.fd(), nullptr);
+  session_.hang_up();
   dialer_.cancel_all(why);
   streams_.drop_all();
 }
@@ -197,9 +198,10 @@ void VsockEngine::settle_faults() {
   for (const Queue queue : {Queue::rx, Queue::tx}) {
     const std::string_view fault = session_.take_fault(queue);
     if (fault.empty()) continue;
-    log_.log_limited(now_, MVM_LOG_WARN, std::string("vsock device: the guest's driver broke the ") +
-                                             (queue == Queue::rx ? "receive" : "transmit") + " ring: " +
-                                             std::string(fault) + "; all its streams end, until it starts anew");
+    log_.log_limited(now_, MVM_LOG_WARN,
+                     std::string("vsock device: the guest's driver broke the ") +
+                         (queue == Queue::rx ? "receive" : "transmit") + " ring: " + std::string(fault) +
+                         "; all its streams end, until it starts anew");
     driver_was_up_ = false;
     streams_.drop_all();
   }

@@ -295,7 +295,7 @@ void FakeGuest::transmit(const PacketHeader& header, std::string_view data) {
   const auto head = static_cast<uint16_t>(2 * slot);
   std::byte* at = slot_at(Queue::tx, slot);
   std::memcpy(at, &header, sizeof header);
-  std::memcpy(at + 64, data.data(), data.size());
+  if (!data.empty()) std::memcpy(at + 64, data.data(), data.size());
   const uint64_t address = slot_address(Queue::tx, slot);
   DriverRing& tx = ring(Queue::tx);
   tx.describe(head, {address, sizeof header, data.empty() ? uint16_t{0} : next_flag, static_cast<uint16_t>(head + 1)});
