@@ -31,7 +31,8 @@ struct RootfsPlan {
 RootfsPlan plan_rootfs(const pb::VmRecord& record, const VmPaths& paths, bool fresh);
 
 // Looks at everything that the plan names in the file system and puts in what follows from it: share paths resolved,
-// tags filled in, formats of disks that were given now. Errors (invalid) name the option's value and what is wrong with it.
+// tags filled in, formats of disks that were given now. Errors (invalid) name the option's value and what is wrong with
+// it.
 Result<void> resolve_plan(pb::VmConfig& config, const RootfsPlan& rootfs, const VmStore& store);
 
 // Whether a share of `path` (absolute) is let through: an existing directory, resolved; not "/", the user's home or

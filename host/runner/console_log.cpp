@@ -25,7 +25,9 @@ struct ConsoleLog::Source {
 
 namespace {
 
-constexpr size_t tail_bytes = 2048;
+constexpr size_t tail_bytes = 8192;  // a panic prints registers and a stack after its reason
+// kernel/panic.c of Linux begins with these words, whatever made it panic.
+constexpr std::string_view panic_words = "Kernel panic - not syncing";
 
 UniqueFd fresh_file(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -57,7 +59,8 @@ void ConsoleLog::close_pty() {
 }
 
 void ConsoleLog::type(std::string_view bytes) {
-  if (const auto source = source_.lock()) (void)!::write(source->descriptor.native_handle(), bytes.data(), bytes.size());
+  if (const auto source = source_.lock())
+    (void)!::write(source->descriptor.native_handle(), bytes.data(), bytes.size());
 }
 
 void ConsoleLog::drain(UniqueFd fd) {
@@ -110,17 +113,23 @@ void ConsoleLog::keep_tail(std::string_view bytes) {
   if (tail_.size() > 2 * tail_bytes) tail_.erase(0, tail_.size() - tail_bytes);
 }
 
-std::string ConsoleLog::last_lines(size_t limit) const {
+bool ConsoleLog::tells_of_panic() const { return tail_.find(panic_words) != std::string::npos; }
+
+std::string ConsoleLog::last_words() const {
   std::vector<std::string> lines;
+  size_t end = 0;  // behind the last one to tell
   std::istringstream text(tail_);
   for (std::string line; std::getline(text, line);) {
     std::erase_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-    if (!line.empty()) lines.push_back(as_utf8(line));
+    if (line.empty()) continue;
+    lines.push_back(as_utf8(line));
+    // Its second time, after registers and stack, is in a line that begins with "---[ end".
+    if (line.find(panic_words) != std::string::npos && line.find("---[ end") == std::string::npos) end = lines.size();
   }
+  if (end == 0) end = lines.size();
+  constexpr size_t most = 3;
   std::string joined;
-  for (size_t n = lines.size() - std::min(lines.size(), limit); n < lines.size(); ++n) {
-    joined += (joined.empty() ? "" : " | ") + lines[n];
-  }
+  for (size_t n = end - std::min(end, most); n < end; ++n) joined += (joined.empty() ? "" : " | ") + lines[n];
   return joined;
 }
 

@@ -35,8 +35,11 @@ class ConsoleLog : public std::enable_shared_from_this<ConsoleLog> {
   // What has arrived but was not read yet. For the end of a runner.
   void drain_now();
 
-  // The last lines that say something, oldest first, joined by " | "; at most `limit` of them.
-  std::string last_lines(size_t limit) const;
+  // What the guest said last, for an error: the line in which a Linux kernel panicked and the two before it, else the
+  // last three that say something; joined by " | ".
+  std::string last_words() const;
+  // Whether a Linux kernel has said that it panics.
+  bool tells_of_panic() const;
 
  private:
   struct Source;

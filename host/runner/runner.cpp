@@ -31,7 +31,6 @@ constexpr milliseconds slack = 5s;
 constexpr milliseconds force_limit = 10s;
 constexpr milliseconds share_limit = 15s;
 constexpr milliseconds look_limit = 2s;
-constexpr size_t panic_lines = 8;
 
 pb::ControlReply done_reply() {
   pb::ControlReply reply;
@@ -45,10 +44,6 @@ pb::ControlReply failure_reply(const Error& error) {
   reply.mutable_failure()->set_message(error.message);
   return reply;
 }
-
-// kernel/panic.c of Linux begins with these words, whatever made it panic. A guest without a way to tell its hypervisor
-// (pvpanic) may be told by panic=N to reset, which looks like a reboot.
-bool panicked(std::string_view console) { return console.find("Kernel panic - not syncing") != std::string_view::npos; }
 
 std::string_view exit_reason_name(v1::ExitReason reason) {
   switch (reason) {
@@ -336,7 +331,8 @@ void Runner::on_event(const v1::VmEvent& event) {
     early_exit_ = event;  // boot's own completion comes first
     return;
   }
-  if (exited.reason() == v1::EXIT_REASON_GUEST_RESET && console_ && panicked(console_->last_lines(panic_lines))) {
+  // A guest without a way to tell its hypervisor (pvpanic) may be told by panic=N to reset: it looks like a reboot.
+  if (exited.reason() == v1::EXIT_REASON_GUEST_RESET && console_ && console_->tells_of_panic()) {
     return end(
         {VmHappening::crashed, "guest-panic", with_console("the guest panicked, and reset itself"), ErrorKind::failed});
   }
@@ -349,8 +345,8 @@ void Runner::on_event(const v1::VmEvent& event) {
 
 // What the guest said last is what a user looks for.
 std::string Runner::with_console(const std::string& why) const {
-  const std::string lines = console_ ? console_->last_lines(panic_lines) : std::string();
-  return lines.empty() ? why : formatted("{}; its console's last lines: {}", why, lines);
+  const std::string lines = console_ ? console_->last_words() : std::string();
+  return lines.empty() ? why : formatted("{}; its console's last words: {}", why, lines);
 }
 
 // The one way out. The record first, so that whoever is told finds it true; then the plugin's end, and only then the

@@ -115,7 +115,7 @@ class Runner {
   std::vector<UniqueFd> disk_locks_;
   std::vector<v1::Share> shares_;  // in force
   std::vector<std::function<void()>> stop_waiters_;
-  bool changing_pause_ = false;  // a pause or a resume is under way
+  bool changing_pause_ = false;            // a pause or a resume is under way
   std::optional<v1::VmEvent> early_exit_;  // told before boot's own completion
   bool reported_ = false;
   bool copying_ = false;

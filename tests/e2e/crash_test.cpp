@@ -140,7 +140,7 @@ TEST_CASE("a guest that panics is crashed with its reason", "[e2e][crash]") {
   CHECK(box.run({"wait", "demo"}).exit_code == 1);
   CHECK(box.state("demo") == "crashed");
   CHECK(box.field("demo", "exit_reason") == "guest-panic");
-  CHECK_THAT(box.field("demo", "last_error"), ContainsSubstring("its console's last lines: ") &&
+  CHECK_THAT(box.field("demo", "last_error"), ContainsSubstring("its console's last words: ") &&
                                                   ContainsSubstring("Kernel panic - not syncing: asked for"));
 }
 

@@ -101,7 +101,7 @@ TEST_CASE("ten boots in a row, each answered and each stopped by its power butto
   }
 }
 
-TEST_CASE("a guest that panics is crashed, and the error has its console's last lines", "[e2e][guest]") {
+TEST_CASE("a guest that panics is crashed, and the error has its console's last words", "[e2e][guest]") {
   const Sandbox box;
   must_boot_guest(box, "demo", {"--cmdline", "console=ttyS0 mvm.test=panic"});
   CHECK(box.run({"wait", "demo"}, {.deadline = boot_deadline}).exit_code == 1);
@@ -157,7 +157,7 @@ TEST_CASE("whatever is killed, no process of the VM stays, and its name boots ag
     REQUIRE(::kill(std::stoi(box.field("demo", "hypervisor_pid")), SIGKILL) == 0);
     CHECK(box.run({"wait", "demo"}).exit_code == 1);
     CHECK(box.field("demo", "exit_reason") == "killed");
-    CHECK_THAT(box.field("demo", "last_error"), ContainsSubstring("signal 9"));
+    CHECK_THAT(box.field("demo", "last_error"), ContainsSubstring("SIGKILL"));
   }
   CHECK(eventually([&] { return box.processes().empty(); }));
   box.must({"boot", "demo"}, {.deadline = boot_deadline});
@@ -214,12 +214,13 @@ TEST_CASE("a paused guest stands still, and goes on", "[e2e][guest]") {
 
 // ---- what cannot be booted
 
-TEST_CASE("where the hypervisor's program is missing, the error says the command that installs it", "[e2e][guest]") {
+TEST_CASE("a hypervisor's program that is not there, or is none, is named", "[e2e][guest]") {
   const Sandbox box;
-  const Outcome booted = box.run(guest_arguments("demo"), {.environment = {{"PATH", box.directory("empty").string()}}});
-  CHECK_FAILS(booted, 5, "not found");
-  CHECK_THAT(booted.err, ContainsSubstring("install"));
-  CHECK_FAILS(boot_guest(box, "demo", {"--option", "qemu=/nonexistent/qemu"}), 2, "/nonexistent/qemu");
+  CHECK_FAILS(boot_guest(box, "demo", {"--option", "qemu=/nonexistent/qemu"}), 1, "/nonexistent/qemu");
+  const fs::path none = box.write("qemu", "#!/bin/sh\necho no such luck >&2\nexit 1\n");
+  fs::permissions(none, fs::perms::owner_all);
+  CHECK_FAILS(boot_guest(box, "demo", {"--option", "qemu=" + none.string()}), 1, "no such luck");
+  CHECK(box.processes().empty());
 }
 
 TEST_CASE("a kernel for another processor is refused by its file", "[e2e][guest]") {

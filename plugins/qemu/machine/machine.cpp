@@ -162,13 +162,14 @@ void Machine::stop(bool force_it, Delay timeout, Completion done) {
 void Machine::begin_shutdown() {
   if (held_) hold(false, Completion([](mvm_status, Bytes, Bytes) {}));  // it could not hear
   press_power_button();
-  second_press_ = after(between_presses, [this] {
-    if (!stopping_.empty()) press_power_button();
-  });
 }
 
+// Again and again: a guest that is still booting, or whose button nobody has open yet, hears none.
 void Machine::press_power_button() {
   qemu_->execute("system_powerdown", json::object(), [](const QmpReply&) {});
+  next_press_ = after(between_presses, [this] {
+    if (!stopping_.empty()) press_power_button();
+  });
 }
 
 void Machine::give_up_stopping(uint64_t id) {
@@ -308,7 +309,7 @@ void Machine::finish() {
   accelerators_.cancel();
   console_.reset();
   qemu_.reset();
-  if (second_press_) second_press_->cancel();
+  if (next_press_) next_press_->cancel();
   for (const auto& [id, pending] : std::exchange(stopping_, {})) {
     if (pending.deadline) pending.deadline->cancel();
     pending.done.succeed();

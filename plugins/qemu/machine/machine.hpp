@@ -115,7 +115,7 @@ class Machine final : public std::enable_shared_from_this<Machine> {
   std::optional<Error> boot_error_;
   uint64_t last_id_ = 0;
   std::map<uint64_t, PendingStop> stopping_;
-  std::shared_ptr<boost::asio::steady_timer> second_press_;
+  std::shared_ptr<boost::asio::steady_timer> next_press_;
   bool running_ = false;  // or held
   bool held_ = false;
   bool holding_ = false;  // a pause or resume is under way

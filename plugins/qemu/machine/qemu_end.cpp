@@ -34,7 +34,7 @@ bool was_killed(const ExitStatus& status) {
 ExitCause explain_unasked_exit(const QemuEnd& end) {
   const std::string name = file_name(end.program);
   if (end.panicked || end.shutdown_reason == "guest-panic") {
-    return {v1::EXIT_REASON_GUEST_PANIC, "the guest's kernel panicked; the console's last lines say why"};
+    return {v1::EXIT_REASON_GUEST_PANIC, "the guest's kernel panicked"};
   }
   if (!end.fault.empty()) return {v1::EXIT_REASON_ERROR, words_of(end)};
   if (end.shutdown_reason == "host-signal") {
