@@ -36,10 +36,14 @@ ExitCause explain_unasked_exit(const QemuEnd& end) {
   if (end.panicked || end.shutdown_reason == "guest-panic") {
     return {v1::EXIT_REASON_GUEST_PANIC, "the guest's kernel panicked"};
   }
-  if (!end.fault.empty()) return {v1::EXIT_REASON_ERROR, words_of(end)};
   if (end.shutdown_reason == "host-signal") {
     return {v1::EXIT_REASON_KILLED, name + ": was told to end by a signal (SIGTERM, SIGINT or SIGHUP)"};
   }
+  if (end.shutdown_reason == "guest-shutdown") {
+    return {v1::EXIT_REASON_GUEST_SHUTDOWN, "the guest powered itself off"};
+  }
+  if (end.shutdown_reason == "guest-reset") return {v1::EXIT_REASON_GUEST_RESET, "the guest reset itself"};
+  if (!end.fault.empty()) return {v1::EXIT_REASON_ERROR, words_of(end)};
   if (was_killed(end.status)) {
     return {v1::EXIT_REASON_KILLED,
             name + ": " + end.status.describe() + (end.status.signal == SIGKILL ? " (maybe for want of memory)" : "")};
@@ -48,10 +52,6 @@ ExitCause explain_unasked_exit(const QemuEnd& end) {
     const std::string words = end.output.empty() ? "" : "; it said: " + one_line(end.output);
     return {v1::EXIT_REASON_ERROR, name + ": " + end.status.describe() + words};
   }
-  if (end.shutdown_reason == "guest-shutdown") {
-    return {v1::EXIT_REASON_GUEST_SHUTDOWN, "the guest powered itself off"};
-  }
-  if (end.shutdown_reason == "guest-reset") return {v1::EXIT_REASON_GUEST_RESET, "the guest reset itself"};
   return {v1::EXIT_REASON_ERROR, words_of(end)};
 }
 

@@ -27,7 +27,7 @@ class QemuProcess final : public std::enable_shared_from_this<QemuProcess> {
     Delay greeting;  // until it answers over QMP
     Delay quit;      // between asking it to quit, or it closing QMP, and SIGKILL
   };
-  static constexpr Patience usual_patience{Delay(20'000), Delay(2'000)};
+  static constexpr Patience usual_patience{Delay(60'000), Delay(5'000)};
 
   struct Listener {
     std::function<void()> ready;                       // it answers over QMP

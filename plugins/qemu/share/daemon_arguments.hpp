@@ -34,7 +34,9 @@ constexpr int daemon_directory = 4;  // until it is mounted
 // - attributes cached for a second, so that the host's changes are seen; no writeback cache, as there is nobody who
 //   could take it back;
 // - no extended attributes: a guest's would be the host's, security.* among them;
-// - one thread (the default of both): measured as fast as more of them, and stable;
+// - one thread (the default of both): with more, Debian 12's is killed by its own seccomp filter, which knows nothing
+// of
+//   the sched_getaffinity that glibc's threads begin with;
 // - the limit of open files left as it was prepared.
 std::vector<std::string> daemon_arguments(DaemonKind kind, const std::string& program, const std::string& source);
 

@@ -84,7 +84,7 @@ int mount_here(int tree, const char* target) noexcept {
 
 // Runs fn in a child; what that returns, or EINTR if it was killed.
 int in_child(int (*fn)() noexcept) noexcept {
-  const pid_t pid = ::fork();
+  const pid_t pid = ::_Fork();
   if (pid < 0) return failed("fork");
   if (pid == 0) ::_exit(fn());
   int status = 0;

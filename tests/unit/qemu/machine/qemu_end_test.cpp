@@ -39,6 +39,14 @@ TEST_CASE("a panic stays a panic, whatever was asked for and however QEMU ended"
   CHECK(explain_exit(end, false).reason == v1::EXIT_REASON_GUEST_PANIC);
 }
 
+TEST_CASE("a QEMU that we had to kill after the guest's end tells of the guest's end") {
+  QemuEnd end = an_end({killed, 0, SIGKILL}, "guest-shutdown");
+  end.fault = "closed its control connection (QMP)";
+  CHECK(explain_exit(end, false).reason == v1::EXIT_REASON_GUEST_SHUTDOWN);
+  end.shutdown_reason.clear();
+  CHECK(explain_exit(end, false).detail == "qemu-system-x86_64: closed its control connection (QMP)");
+}
+
 TEST_CASE("a stop that was asked for says whether the guest complied") {
   CHECK(explain_exit(an_end({}, "guest-shutdown"), true).detail == "the guest shut down when asked");
   CHECK(explain_exit(an_end({}, "host-qmp-quit"), true).detail == "stopped by force");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "share/share_daemon.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -16,6 +17,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -355,6 +357,19 @@ TEST_CASE("the daemon of this system serves the very directory, and read-only if
     CHECK(became == (read_only ? "Read-only file system" : "written"));
     CHECK(fs::exists(place.shared / "written") == !read_only);
   }
+}
+
+TEST_CASE("a daemon may open as many files as this user, and 262144 at most") {
+  if (!has_real_daemon()) return;
+  rlimit ours{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &ours) == 0);
+  const Place place;
+  rlimit its{};
+  run(find_sharing(), place.spec(true), 10s,
+      [&its](ShareDaemon& daemon) { ::prlimit(inner_process(daemon.pid()), RLIMIT_NOFILE, nullptr, &its); });
+  CHECK(its.rlim_cur == its.rlim_max);
+  CHECK(its.rlim_cur <= 262144);
+  CHECK(its.rlim_cur >= std::min<rlim_t>(ours.rlim_max, 262144));
 }
 
 TEST_CASE("an ordinary user shares too, whatever groups it is in") {
