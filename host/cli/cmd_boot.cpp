@@ -163,7 +163,8 @@ RunOptions run_options(const GlobalOptions& globals, bool foreground) {
   options.foreground = foreground;
   options.log_level = globals.verbose > 0 ? log::Level::debug : log::Level::info;
   const char* environment = std::getenv("MVM_HYPERVISOR");
-  options.default_hypervisor = environment != nullptr ? environment : MVM_DEFAULT_HYPERVISOR;
+  const bool said = environment != nullptr && *environment != '\0';
+  options.default_hypervisor = said ? environment : MVM_DEFAULT_HYPERVISOR;
   return options;
 }
 

@@ -14,9 +14,9 @@ namespace mvm::host {
 // Errors (invalid): missing, a directory, empty, unreadable, not writable where `writable`.
 Result<void> check_disk(const std::filesystem::path& path, bool writable);
 
-// qcow2 for FILE.qcow2, raw for all others. Never by content: a guest that writes a qcow2 header into its raw disk would
-// have any file of the host's read to it as a backing file at its next boot (CVE-2008-2004). Errors (invalid): the
-// content contradicts the name.
+// qcow2 for FILE.qcow2, raw for all others. Never by content: a guest that writes a qcow2 header into its raw disk
+// would have any file of the host's read to it as a backing file at its next boot (CVE-2008-2004). Errors (invalid):
+// the content contradicts the name.
 Result<v1::DiskFormat> format_by_name(const std::filesystem::path& path);
 
 // Holds a disk for one VM by flock on the image itself: exclusive for writers, shared for readers, so that two VMs

@@ -85,7 +85,8 @@ void Connection::wait(bool write) {
 // A wait may have become stale meanwhile: what is done goes by what is due now.
 void Connection::ready(bool write) {
   try {
-    if (!closed_ && !connections_.held() && write == writes_next() && (write || !paused_)) write ? on_writable() : on_readable();
+    if (!closed_ && !connections_.held() && write == writes_next() && (write || !paused_))
+      write ? on_writable() : on_readable();
     arm();
   } catch (...) {
     close();  // out of memory, or of files: costs this connection and no other

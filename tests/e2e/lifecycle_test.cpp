@@ -433,10 +433,18 @@ TEST_CASE("bad usage exits with 2 and says what is wrong", "[e2e][usage]") {
   CHECK_FAILS(box.run({"run", "demo", "--launched"}), 2, "--launched");
 }
 
-TEST_CASE("a boot without a kernel or a hypervisor says how to choose one", "[e2e][usage]") {
+TEST_CASE("a boot without a hypervisor takes the environment's, else the system's own", "[e2e][usage]") {
   const Sandbox box;
   CHECK_FAILS(box.run({"--hypervisor", "mock", "boot", "demo"}), 2, "--kernel FILE");
-  CHECK_FAILS(box.run({"boot", "demo", "--kernel", box.kernel()}), 2, "--hypervisor");
+#if defined(__linux__)
+  for (const char* nothing : {"", nullptr}) {
+    RunOptions options;
+    if (nothing != nullptr) options.environment["MVM_HYPERVISOR"] = nothing;
+    const Outcome booted = box.run({"boot", "demo", "--kernel", box.kernel(), "--cpus", "1000"}, options);
+    CHECK((booted.exit_code == 2 || booted.exit_code == 5));  // 5: it is not installed
+    CHECK_THAT(booted.err, ContainsSubstring("qemu"));
+  }
+#endif
   box.must({"boot", "demo", "--kernel", box.kernel()}, {.environment = {{"MVM_HYPERVISOR", "mock"}}});
   CHECK(box.field("demo", "hypervisor") == "mock");
 }
