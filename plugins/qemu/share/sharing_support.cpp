@@ -2,7 +2,6 @@
 #include "share/sharing_support.hpp"
 
 #include <array>
-#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
@@ -20,8 +19,6 @@
 
 namespace mvm::qemu {
 namespace {
-
-constexpr auto trial_timeout = std::chrono::seconds(2);
 
 // A switch, the value that forbids user namespaces to ordinary users, and the one that allows them.
 struct Switch {
@@ -76,7 +73,7 @@ struct Trial {
   bool refused = false;  // it is the namespaces
 };
 
-Trial run(const ChildProcess::Command& command) {
+Trial run(const ChildProcess::Command& command, std::chrono::milliseconds timeout) {
   boost::asio::io_context loop{1};
   std::unique_ptr<ChildProcess> child;
   Trial trial;
@@ -88,7 +85,7 @@ Trial run(const ChildProcess::Command& command) {
     });
   });
   try {
-    loop.run_for(trial_timeout);
+    loop.run_for(timeout);
     if (!trial.status) trial.error = command.arguments[0] + ": --version does not end";
   } catch (const PreparationError& e) {
     trial.error = e.what();
@@ -104,7 +101,7 @@ Trial try_in_namespaces(const SharingProbe& probe, const std::string& program, P
   const UniqueFd directory(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   ChildProcess::Command command{{program, "--version"}, {{directory.get(), daemon_directory}}, {}};
   command.prepare = [&probe, own = ShareNamespace(privilege)] { return probe.enter(own, daemon_directory); };
-  return run(command);
+  return run(command, probe.timeout);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // Whether directories can be shared on this system, and how.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <string>
@@ -32,6 +33,8 @@ struct SharingProbe {
 
   // In a child before exec: 0, or an errno after words on descriptor 2. Does all that a share's daemon will need.
   std::function<int(const ShareNamespace&, int directory)> enter;
+
+  std::chrono::milliseconds timeout{10'000};  // for each privilege
 };
 
 // Runs `virtiofsd --version` in namespaces like those of a share: some 10 ms, and never more than 2 s for each

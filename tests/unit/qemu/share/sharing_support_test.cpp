@@ -68,7 +68,9 @@ TEST_CASE("a program that is not virtiofsd is refused with what it says it is") 
 
 TEST_CASE("a virtiofsd that does not end at --version is given up") {
   const FakeDaemons fakes;
-  const SharingSupport support = find_sharing(system_with(fakes.named("hanging")));
+  SharingProbe probe = system_with(fakes.named("hanging"));
+  probe.timeout = std::chrono::milliseconds(200);
+  const SharingSupport support = find_sharing(probe);
   CHECK_FALSE(support.supported);
   CHECK(support.reason == "share_dir: " + fakes.named("hanging") + ": --version does not end");
 }
