@@ -37,8 +37,8 @@ struct SharingProbe {
   std::chrono::milliseconds timeout{10'000};  // for each privilege
 };
 
-// Runs `virtiofsd --version` in namespaces like those of a share: some 10 ms, and never more than 2 s for each
-// privilege. It has a loop of its own, so it may be called on any thread. Does not throw.
+// Runs `virtiofsd --version` in namespaces like those of a share, and waits for it: some 50 ms, and never more than
+// probe.timeout for each privilege. It has a loop of its own, so it may be called on any thread. Does not throw.
 SharingSupport find_sharing(const SharingProbe& probe = SharingProbe::of_this_system());
 
 // Why a user namespace was refused, and what mends it, from the switches that kernels and distributions have for it.
