@@ -437,7 +437,7 @@ TEST_CASE("a boot without a hypervisor takes the environment's, else the system'
   const Sandbox box;
   CHECK_FAILS(box.run({"--hypervisor", "mock", "boot", "demo"}), 2, "--kernel FILE");
 #if defined(__linux__)
-  for (const char* nothing : {"", nullptr}) {
+  for (const char* nothing : {"", static_cast<const char*>(nullptr)}) {
     RunOptions options;
     if (nothing != nullptr) options.environment["MVM_HYPERVISOR"] = nothing;
     const Outcome booted = box.run({"boot", "demo", "--kernel", box.kernel(), "--cpus", "1000"}, options);
