@@ -14,7 +14,7 @@ std::shared_ptr<AcceleratorTrial> AcceleratorTrial::start(boost::asio::io_contex
                                                           const std::string& kernel, std::chrono::milliseconds limit,
                                                           std::function<void(const TrialResult&)> done) {
   SocketPair console = make_socket_pair();
-  const std::shared_ptr<AcceleratorTrial> trial(new AcceleratorTrial(loop));
+  std::shared_ptr<AcceleratorTrial> trial(new AcceleratorTrial(loop));
   trial->child_ =
       ChildProcess::start(loop, {trial_command_line(kernel, facts), {{console.theirs.get(), console_descriptor}}, {}});
   trial->console_.assign(boost::asio::local::stream_protocol(), console.ours.get());

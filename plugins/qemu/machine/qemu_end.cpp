@@ -67,7 +67,7 @@ std::string locked_image(std::string_view output) {
 }  // namespace
 
 ExitCause explain_exit(const QemuEnd& end, bool stopping) {
-  const ExitCause cause = explain_unasked_exit(end);
+  ExitCause cause = explain_unasked_exit(end);
   if (!stopping || cause.reason == v1::EXIT_REASON_GUEST_PANIC) return cause;
   const bool by_itself = end.shutdown_reason.starts_with("guest-");
   return {v1::EXIT_REASON_HOST_STOP, by_itself ? "the guest shut down when asked" : "stopped by force"};

@@ -29,7 +29,7 @@ std::shared_ptr<QemuProcess> QemuProcess::start(boost::asio::io_context& loop, s
                                                 Patience patience) {
   SocketPair qmp = make_socket_pair();
   descriptors.emplace_back(qmp.theirs.get(), qmp_descriptor);
-  const std::shared_ptr<QemuProcess> process(new QemuProcess(loop, arguments.front(), std::move(listener), patience));
+  std::shared_ptr<QemuProcess> process(new QemuProcess(loop, arguments.front(), std::move(listener), patience));
   process->child_ = ChildProcess::start(loop, {std::move(arguments), std::move(descriptors), {}});
   process->begin(std::move(qmp.ours));
   return process;

@@ -32,7 +32,7 @@ QmpClient::QmpClient(boost::asio::io_context& loop, Listener listener)
     : socket_(loop), listener_(std::move(listener)) {}
 
 std::shared_ptr<QmpClient> QmpClient::start(boost::asio::io_context& loop, UniqueFd fd, Listener listener) {
-  const std::shared_ptr<QmpClient> client(new QmpClient(loop, std::move(listener)));
+  std::shared_ptr<QmpClient> client(new QmpClient(loop, std::move(listener)));
   boost::system::error_code error;
   client->socket_.assign(boost::asio::local::stream_protocol(), fd.get(), error);
   if (error) throw Error(MVM_ERR_INTERNAL, "qmp: cannot watch the connection: " + error.message());

@@ -22,6 +22,7 @@ struct QemuVersion {
   int major = 0;
   int minor = 0;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison with 0 that this stands for to be one
   auto operator<=>(const QemuVersion&) const = default;
 };
 

@@ -159,7 +159,8 @@ void ShareSlots::take_event(const QmpEvent& event) {
 
 // Also long after a removal was given up: guests may take their time.
 void ShareSlots::removed(const SlotPtr& gone) {
-  const SlotPtr slot = gone;
+  // `gone` may be the table's own, which release empties.
+  const SlotPtr slot = gone;  // NOLINT(performance-unnecessary-copy-initialization)
   send("chardev-remove", {{"id", slot->chardev()}}, [](const QmpReply&) {});
   release(slot);
   ground_.on_change();
