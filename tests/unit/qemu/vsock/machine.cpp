@@ -162,6 +162,9 @@ void raise_fd_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+namespace {
+
+// How often the device's thread has gone to sleep.
 long device_sleeps() {
   for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
     std::ifstream lines(task.path() / "status");
@@ -173,6 +176,18 @@ long device_sleeps() {
     }
   }
   throw std::runtime_error("there is no thread of the device's");
+}
+
+}  // namespace
+
+bool device_stays_asleep(std::chrono::milliseconds time) {
+  // What it did last may have its end yet to come. One that wakes up by itself does so every time.
+  for (int tries = 0; tries < 10; ++tries) {
+    const long before = device_sleeps();
+    std::this_thread::sleep_for(time);
+    if (device_sleeps() == before) return true;
+  }
+  return false;
 }
 
 }  // namespace mvm::test

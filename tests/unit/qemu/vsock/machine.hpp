@@ -73,7 +73,7 @@ bool is_broken_pipe(int fd);  // nobody reads at the other end; waits for that
 std::string some_bytes(size_t size, uint32_t seed = 1);
 size_t open_fds();
 void raise_fd_limit();
-// How often the device's thread has gone to sleep so far.
-long device_sleeps();
+// Whether the device's thread comes to rest, and then sleeps for so long without waking up.
+bool device_stays_asleep(std::chrono::milliseconds time);
 
 }  // namespace mvm::test

@@ -572,19 +572,13 @@ TEST_CASE("a device with nothing to do sleeps", "[qemu][vsock]") {
   const UniqueFd accepted = m.accept_from_guest(1234, 80);
   m.guest.transmit(PacketOp::credit_request, 1234, 80);
   m.guest.expect(PacketOp::credit_update);
-  std::this_thread::sleep_for(milliseconds(50));  // the thread settles
-  const long before = device_sleeps();
-  std::this_thread::sleep_for(milliseconds(300));
-  CHECK(device_sleeps() == before);
+  CHECK(device_stays_asleep(milliseconds(300)));
 }
 
 TEST_CASE("a connect that waits for the driver wakes nobody up before its deadline", "[qemu][vsock]") {
   Machine m;
   Call call = m.connect(7);
-  std::this_thread::sleep_for(milliseconds(50));
-  const long before = device_sleeps();
-  std::this_thread::sleep_for(milliseconds(300));
-  CHECK(device_sleeps() == before);
+  CHECK(device_stays_asleep(milliseconds(300)));
   CHECK(call.pending());
 }
 
@@ -597,10 +591,7 @@ TEST_CASE("a stream that the guest does not read costs nothing while it is full"
   }
   m.guest.expect(PacketOp::rw);
   m.guest.expect(PacketOp::credit_request);
-  std::this_thread::sleep_for(milliseconds(50));
-  const long before = device_sleeps();
-  std::this_thread::sleep_for(milliseconds(200));
-  CHECK(device_sleeps() == before);
+  CHECK(device_stays_asleep(milliseconds(200)));
 }
 
 TEST_CASE("a guest that wants no interrupt gets none", "[qemu][vsock]") {
