@@ -60,10 +60,10 @@ is_whole() {
     [ ! -e "$1/$file" ] || [ "$(stat -c %s "$1/$file")" = "$(stat -c %s "$scratch/guest/$file")" ] || return 1
   done
 }
-for delay in 0 1 2 3 4 5 6 7 8 9; do
+for delay in 1 3 5 7 9; do
   "$make_guest" "$scratch/killed" --size 40M --add "$0:/opt/some file:640" &
   victim=$!
-  # Not for luck: whatever moment this hits is a good one, and ten are better than one.
+  # Not for luck: whatever moment this hits is a good one, and five are better than one.
   sleep "0.$delay"
   kill -KILL "$victim" 2>/dev/null || true
   wait "$victim" 2>/dev/null || true
