@@ -164,7 +164,7 @@ void raise_fd_limit() {
 
 namespace {
 
-// How often the device's thread has gone to sleep.
+// How often the device's thread has gone to sleep; -1 as long as there is none that has given itself its name.
 long device_sleeps() {
   for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
     std::ifstream lines(task.path() / "status");
@@ -175,7 +175,7 @@ long device_sleeps() {
       if (device && line.rfind(key, 0) == 0) return std::strtol(line.c_str() + key.size(), nullptr, 10);
     }
   }
-  throw std::runtime_error("there is no thread of the device's");
+  return -1;
 }
 
 }  // namespace
@@ -185,7 +185,7 @@ bool device_stays_asleep(std::chrono::milliseconds time) {
   for (int tries = 0; tries < 10; ++tries) {
     const long before = device_sleeps();
     std::this_thread::sleep_for(time);
-    if (device_sleeps() == before) return true;
+    if (before >= 0 && device_sleeps() == before) return true;
   }
   return false;
 }
