@@ -76,11 +76,11 @@ Result<std::vector<std::string>> names_of(const GlobalOptions& globals, const St
     return options.names;
   }
   MVM_TRY(const VmStore store, globals.store());
-  MVM_TRY(const auto records, store.look_all());
+  MVM_TRY(const auto vms, store.list());
   std::vector<std::string> names;
-  for (const auto& record : records) {
-    const bool meant = globals.hypervisor.empty() || record.hypervisor() == globals.hypervisor;
-    if (meant && is_active(*parse_vm_state(record.state()))) names.push_back(record.name());
+  for (const auto& vm : vms) {
+    const bool meant = globals.hypervisor.empty() || vm.hypervisor() == globals.hypervisor;
+    if (meant && is_active(*parse_vm_state(vm.state()))) names.push_back(vm.name());
   }
   return names;
 }

@@ -15,6 +15,7 @@
 #include "base/json.hpp"
 #include "store/crash_note.hpp"
 #include "store/socket_dir.hpp"
+#include "store/vm_index.hpp"
 
 namespace mvm::host {
 namespace {
@@ -33,6 +34,20 @@ struct CloseDir {
 };
 
 }  // namespace
+
+pb::VmSummary summary_of(const pb::VmRecord& record) {
+  pb::VmSummary summary;
+  summary.set_name(record.name());
+  summary.set_hypervisor(record.hypervisor());
+  summary.set_state(record.state());
+  summary.set_pid(record.pid());
+  summary.set_cpus(record.spec().cpus());
+  summary.set_memory_bytes(record.spec().memory_bytes());
+  summary.set_started_at(record.started_at());
+  summary.set_last_error(record.last_error());
+  summary.set_exit_reason(record.exit_reason());
+  return summary;
+}
 
 Result<VmStore> VmStore::at(const std::filesystem::path& chosen) {
   std::filesystem::path home = chosen;
@@ -119,24 +134,37 @@ Result<pb::VmRecord> VmStore::look(const VmName& name) const {
   return record;
 }
 
-Result<std::vector<pb::VmRecord>> VmStore::look_all() const {
+Result<std::vector<pb::VmSummary>> VmStore::list() const {
   const auto vms = home_ / "vms";
   const std::unique_ptr<DIR, CloseDir> dir(::opendir(vms.c_str()));
-  std::vector<pb::VmRecord> all;
+  std::vector<pb::VmSummary> all;
   if (!dir) {
     if (errno == ENOENT) return all;
     return fail(ErrorKind::failed, "{}: {}", vms.string(), errno_words(errno));
   }
+  VmIndex index(home_ / "index");
   while (const dirent* entry = ::readdir(dir.get())) {
     const auto name = VmName::parse(entry->d_name);
     if (!name) continue;  // ".", "..", and what isn't ours
-    // A VM that was removed meanwhile is none.
-    auto record = read(*name);
-    if (!record && record.error().kind == ErrorKind::not_found && !exists(*name)) continue;
-    all.push_back(look_at(*name, std::move(record)));
+    if (auto summary = summary_in(index, ::dirfd(dir.get()), *name)) all.push_back(std::move(*summary));
   }
+  index.save();
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name() < b.name(); });
   return all;
+}
+
+std::optional<pb::VmSummary> VmStore::summary_in(VmIndex& index, int vms, const VmName& name) const {
+  struct stat s {};
+  const bool there = ::fstatat(vms, (name.str() + "/record.json").c_str(), &s, 0) == 0;
+  if (there) {
+    auto known = index.find(name.str(), s);
+    if (known && (!is_active(*parse_vm_state(known->state())) || VmLock::is_held(paths(name)))) return known;
+  }
+  auto record = read(name);
+  // A VM that was removed meanwhile is none.
+  if (!record && record.error().kind == ErrorKind::not_found && !exists(name)) return std::nullopt;
+  if (there && record) index.keep(summary_of(*record), s);
+  return summary_of(look_at(name, std::move(record)));
 }
 
 Result<void> VmStore::write(const pb::VmRecord& record) const {

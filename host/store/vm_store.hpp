@@ -14,8 +14,14 @@
 #include "store/vm_state.hpp"
 
 #include "mvm/host/record.pb.h"
+#include "mvm/host/view.pb.h"
 
 namespace mvm::host {
+
+class VmIndex;
+
+// What `list` shows of a VM.
+pb::VmSummary summary_of(const pb::VmRecord& record);
 
 class VmStore {
  public:
@@ -38,8 +44,9 @@ class VmStore {
   // knows. Errors: not_found. A damaged record is a VM too: state failed, and last_error says so.
   Result<pb::VmRecord> look(const VmName& name) const;
 
-  // All of them, by name. A home that does not exist has none. Errors (failed): home unreadable.
-  Result<std::vector<pb::VmRecord>> look_all() const;
+  // What look() would say of each of them, in short and by name. A home that does not exist has none. Reads the records
+  // that have changed since the last time (vm_index.hpp). Errors (failed): home unreadable.
+  Result<std::vector<pb::VmSummary>> list() const;
 
   // Replaces the record in one step, durable. [holder of the VM's lock]
   Result<void> write(const pb::VmRecord& record) const;
@@ -53,6 +60,7 @@ class VmStore {
  private:
   explicit VmStore(std::filesystem::path home) : home_(std::move(home)) {}
   pb::VmRecord look_at(const VmName& name, Result<pb::VmRecord> record) const;
+  std::optional<pb::VmSummary> summary_in(VmIndex& index, int vms, const VmName& name) const;
   std::filesystem::path home_;
 };
 

@@ -102,7 +102,7 @@ TEST_CASE("a record cut short at any byte is a failed VM that says so, and does 
   for (size_t size = 0; size + 1 < whole.size(); size += 7) {
     CAPTURE(size);
     f.put_text("demo", whole.substr(0, size));
-    const auto all = f.store.look_all();
+    const auto all = f.store.list();
     REQUIRE(all);
     REQUIRE(all->size() == 2);
     CHECK(all->at(0).name() == "demo");
@@ -129,7 +129,7 @@ TEST_CASE("a record of another name, as of a copied directory, is refused") {
 TEST_CASE("a state directory that doesn't exist has no VMs, and looking doesn't make it") {
   mvm::test::TempDir dir;
   const auto store = VmStore::at(dir.path() / "nothing");
-  CHECK(store->look_all()->empty());
+  CHECK(store->list()->empty());
   CHECK_FALSE(std::filesystem::exists(dir.path() / "nothing"));
 }
 
