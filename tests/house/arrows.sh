@@ -52,8 +52,9 @@ below() {
     base) echo '' ;;
     disk | forward | control | store | plugin) echo 'base' ;;
     runner) echo 'base disk forward control store plugin' ;;
-    launch) echo 'base control plugin runner' ;;
-    cli) echo 'base control store plugin runner launch' ;;
+    check) echo 'base plugin' ;;
+    launch) echo 'base check control plugin runner store' ;;
+    cli) echo 'base check control store plugin runner launch' ;;
     .) echo 'cli' ;;
     *) echo 'unknown' ;;
   esac

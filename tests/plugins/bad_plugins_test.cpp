@@ -6,12 +6,13 @@
 
 #include <sys/wait.h>
 
-#include "contract/support/machine.hpp"
+#include "check/machine.hpp"
 #include "mvm/ext/guest_connect.h"
 #include "plugins/process.hpp"
 #include "support/catch.hpp"
 
 using namespace mvm;
+using namespace mvm::host::check;
 using namespace mvm::test;
 using host::ErrorKind;
 using host::PluginLibrary;
