@@ -97,7 +97,7 @@ MVM_PLUGIN_CHECK("loading and negotiating take less than 100 ms", "load", "MVM-P
 }
 
 MVM_PLUGIN_CHECK("loading and negotiating leave the process as it was: signals, directory, descriptors, threads",
-                 "load", "MVM-P15", own_vm) {
+                 "load", "MVM-P17", own_vm) {
   const Surroundings before = Surroundings::now();
   const size_t fds = open_fds();
 #if defined(__linux__)

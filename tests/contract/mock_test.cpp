@@ -6,6 +6,7 @@
 
 using namespace mvm;
 using namespace mvm::host::check;
+using namespace mvm::test;
 
 TEST_CASE("a published web page can be fetched", "[contract][vsock]") {
   Machine m(MVM_MOCK);

@@ -8,6 +8,7 @@
 
 using namespace mvm;
 using namespace mvm::host::check;
+using namespace mvm::test;
 
 TEST_CASE("the smallest plugin in C boots, lists and stops a VM", "[plugins][MVM-P1][MVM-P2][MVM-P3]") {
   Machine m(MVM_PLUGIN_MINIMAL, "minimal");
