@@ -101,7 +101,7 @@ TEST_CASE("the same seed makes the same odd specs", "[e2e][check]") {
   CHECK(json_value(once, "passed") == json_value(box.must(check(MVM_E2E_MOCK, fuzz)).out, "passed"));
 }
 
-TEST_CASE("plugin info says what a plugin is and can do, by name and by file", "[e2e][check]") {
+TEST_CASE("plugin info says what a plugin is and can do, by name and by file", "[e2e][check][MVM-H9]") {
   Sandbox box;
   const std::string by_name = box.must({"plugin", "info", "mock"}).out;
   CHECK_THAT(by_name, ContainsSubstring("libmvm-mock") && ContainsSubstring("vsock, share-dir at boot") &&

@@ -28,7 +28,11 @@ while IFS=: read -r file line name; do
     "$PWD"/sdk/include/*) [ -f "$place/$(basename "$name")" ] && continue ;;
   esac
   complain "$file:$line: the sdk includes $name, which isn't the sdk's"
-done < <(includes sdk '"')
+done < <(includes sdk '"' | grep -v '^sdk/templates/')
+# What authors begin with: the SDK as it is installed.
+while IFS=: read -r file line name; do
+  is_sdk "$name" || complain "$file:$line: a template includes $name, which isn't the sdk's"
+done < <(includes sdk/templates '"')
 while IFS=: read -r file line name; do
   case $name in
     sys/* | netinet/* | arpa/*) ;;
