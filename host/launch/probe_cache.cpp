@@ -46,7 +46,8 @@ std::string identity_bytes(pb::ProbeRecord record) {
 Result<pb::PluginView> cached_probe(const std::filesystem::path& directory, const std::filesystem::path& path,
                                     const std::string& name) {
   auto identity = directory.empty() ? std::nullopt : identity_of(path, name);
-  if (!identity || !own_directory(directory)) return probe_plugin(path, name);
+  if (!identity || !own_directory(directory.parent_path()) || !own_directory(directory))
+    return probe_plugin(path, name);
   const auto file = directory / formatted("{:x}-{:x}", identity->device(), identity->inode());
   constexpr size_t largest = 1024 * 1024;
   if (const auto kept = read_file(file, largest)) {

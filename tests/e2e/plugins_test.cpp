@@ -107,7 +107,7 @@ TEST_CASE("a plugin path that is no plugin is refused by name", "[e2e][plugins]"
     return box.run({"--plugin", plugin, "boot", "demo", "--kernel", box.kernel()});
   };
   CHECK_FAILS(boot_with("/nowhere/libmvm-x.so"), 3, "/nowhere/libmvm-x.so");
-  CHECK_FAILS(boot_with(box.directory("dir")), 1, "is not a regular file");
+  CHECK_FAILS(boot_with(box.directory("dir")), 1, "is a directory, not a library");
   CHECK_FAILS(boot_with(box.write("libmvm-text.so", "hello")), 1, "libmvm-text.so");
   CHECK(box.run({"inspect", "demo"}).exit_code == 3);
   CHECK(box.processes().empty());
