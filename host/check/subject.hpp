@@ -19,6 +19,7 @@ struct Subject {
   std::string cmdline = "console=hvc0 root=/dev/vda rw init=/init";
   std::map<std::string, std::string> options = {};  // of the plugin's own, for every boot
   std::map<std::string, uint32_t> services = {};    // what listens in the guest: plugins/mock/README.md
+  bool together = false;                            // all checks in one process: where a start is dear
   bool one_vm = false;                              // running_vm.hpp
   uint64_t seed = 1;                                // of the fuzz
   std::chrono::milliseconds deadline{20'000};       // of one answer

@@ -34,6 +34,7 @@ struct CheckOptions {
   bool strict = false;
   bool list = false;
   bool one_vm = false;
+  bool together = false;
   std::vector<size_t> child_checks;
   std::string child_note;
 };
@@ -71,6 +72,7 @@ Result<check::Subject> subject_of(const CheckOptions& o, const std::filesystem::
     subject.services[service.first] = port;
   }
   subject.one_vm = o.one_vm;
+  subject.together = o.together;
   subject.seed = o.seed;
   subject.deadline = std::chrono::seconds(o.deadline_s);
   return subject;
@@ -91,6 +93,7 @@ std::vector<std::string> child_arguments(const CheckOptions& o, const check::Sub
   add("--seed", std::to_string(o.seed));
   add("--deadline", std::to_string(o.deadline_s));
   if (o.one_vm) arguments.emplace_back("--one-vm");
+  if (o.together) arguments.emplace_back("--together");
   return arguments;
 }
 
@@ -227,6 +230,7 @@ void add_plugin_check(CLI::App& plugin, const GlobalOptions& globals, Action& ac
   command->add_flag("--json", o->json, "As --output json");
   command->add_flag("--strict", o->strict, "A warning is a failure");
   command->add_flag("--list", o->list, "Only list the checks");
+  command->add_flag("--together", o->together)->group("");  // for sanitizers
   command->add_option("--child-checks", o->child_checks)->delimiter(',')->group("");
   command->add_option("--child-note", o->child_note)->group("");
   command->callback([&globals, &action, o] { action = [&globals, o] { return check_plugin(globals, *o); }; });

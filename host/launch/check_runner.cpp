@@ -189,7 +189,8 @@ Result<void> run_checks(const std::vector<size_t>& numbers, const std::vector<st
     return {};
   };
   for (const size_t number : numbers) {
-    const bool shares = check::subject().one_vm && check::all_checks()[number].sharing == check::shares_vm;
+    const bool shares = check::subject().together ||
+                        (check::subject().one_vm && check::all_checks()[number].sharing == check::shares_vm);
     if (!shares) MVM_CHECK(flush());
     sharing.push_back(number);
     if (!shares) MVM_CHECK(flush());
