@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every type that crosses the boundary, within reach of an exported symbol: what abidw describes and abidiff compares. */
+/* Every type that crosses the boundary, within reach of an exported symbol: what abidw describes and abidiff compares.
+ */
 #include "mvm/abi.h"
 #include "mvm/ext/guest_connect.h"
 #include "mvm/ext/pause.h"

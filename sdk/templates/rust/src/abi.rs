@@ -25,7 +25,10 @@ pub struct Bytes {
 
 impl Bytes {
     pub fn of(slice: &[u8]) -> Bytes {
-        Bytes { data: slice.as_ptr().cast(), size: slice.len() }
+        Bytes {
+            data: slice.as_ptr().cast(),
+            size: slice.len(),
+        }
     }
 
     /// # Safety
@@ -91,8 +94,13 @@ pub struct Offer {
     pub max_minor: u32,
 }
 
-pub type Create =
-    unsafe extern "C" fn(*const Host, config: Bytes, *mut *mut Instance, *mut *const Api, error: *const Sink) -> Status;
+pub type Create = unsafe extern "C" fn(
+    *const Host,
+    config: Bytes,
+    *mut *mut Instance,
+    *mut *const Api,
+    error: *const Sink,
+) -> Status;
 
 #[repr(C)]
 pub struct Answer {

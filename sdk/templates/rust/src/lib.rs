@@ -36,16 +36,27 @@ impl Machine {
     fn boot(&self, spec: &[u8]) -> Result<Vec<u8>, Failure> {
         let not_a_spec = || (abi::INVALID, "spec: is no VmSpec with a name".to_string());
         let fields = wire::fields(spec).ok_or_else(not_a_spec)?;
-        let name = wire::text(&fields, 1).filter(|n| !n.is_empty()).ok_or_else(not_a_spec)?;
+        let name = wire::text(&fields, 1)
+            .filter(|n| !n.is_empty())
+            .ok_or_else(not_a_spec)?;
         if let Some(feature) = wire::text(&fields, 11) {
-            return Err((abi::UNSUPPORTED, format!("feature {}: is not known here", feature)));
+            return Err((
+                abi::UNSUPPORTED,
+                format!("feature {}: is not known here", feature),
+            ));
         }
         if let Some(entry) = fields.iter().find(|f| f.number == 10) {
-            let key = wire::fields(entry.bytes).and_then(|f| wire::text(&f, 1)).unwrap_or_default();
-            return Err((abi::INVALID, format!("option {}: is not known here: there are none", key)));
+            let key = wire::fields(entry.bytes)
+                .and_then(|f| wire::text(&f, 1))
+                .unwrap_or_default();
+            return Err((
+                abi::INVALID,
+                format!("option {}: is not known here: there are none", key),
+            ));
         }
         let kernel = wire::text(&fields, 2).unwrap_or_default();
-        std::fs::File::open(&kernel).map_err(|e| (abi::NOT_FOUND, format!("kernel {}: {}", kernel, e)))?;
+        std::fs::File::open(&kernel)
+            .map_err(|e| (abi::NOT_FOUND, format!("kernel {}: {}", kernel, e)))?;
         let mut vm = self.vm.lock().unwrap_or_else(PoisonError::into_inner);
         if vm.is_some() {
             return Err((abi::BUSY, format!("vm {}: one is running already", name)));
@@ -55,7 +66,8 @@ impl Machine {
     }
 
     fn stop(&self, request: &[u8]) -> Result<Vec<u8>, Failure> {
-        let fields = wire::fields(request).ok_or((abi::INVALID, "request: is no StopRequest".to_string()))?;
+        let fields = wire::fields(request)
+            .ok_or((abi::INVALID, "request: is no StopRequest".to_string()))?;
         let name = wire::text(&fields, 1).unwrap_or_default();
         let mut vm = self.vm.lock().unwrap_or_else(PoisonError::into_inner);
         if vm.as_deref() != Some(&name) {
@@ -85,14 +97,19 @@ impl Machine {
 // ---- the boundary
 
 fn guarded(call: impl FnOnce() -> Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Failure> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err((abi::INTERNAL, "plugin: panicked".to_string())))
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err((abi::INTERNAL, "plugin: panicked".to_string())))
 }
 
 unsafe fn write(sink: *const Sink, bytes: &[u8]) -> bool {
     !sink.is_null() && ((*sink).write)(sink, bytes.as_ptr().cast(), bytes.len()) == 0
 }
 
-unsafe fn read(out: *const Sink, error: *const Sink, call: impl FnOnce() -> Result<Vec<u8>, Failure>) -> Status {
+unsafe fn read(
+    out: *const Sink,
+    error: *const Sink,
+    call: impl FnOnce() -> Result<Vec<u8>, Failure>,
+) -> Status {
     match guarded(call) {
         Ok(bytes) if write(out, &bytes) => abi::OK,
         Ok(_) => abi::INTERNAL,
@@ -153,7 +170,11 @@ unsafe extern "C" fn create(
     api: *mut *const Api,
     _error: *const Sink,
 ) -> Status {
-    *hv = Box::into_raw(Box::new(Machine { host, vm: Mutex::new(None) })).cast();
+    *hv = Box::into_raw(Box::new(Machine {
+        host,
+        vm: Mutex::new(None),
+    }))
+    .cast();
     *api = &TABLE;
     abi::OK
 }
@@ -167,18 +188,27 @@ pub unsafe extern "C" fn mvm_plugin_negotiate(
     error: *const Sink,
 ) -> Status {
     if (*offer).size < 16 || (*answer).size < std::mem::size_of::<abi::Answer>() {
-        write(error, b"negotiation: the host's tables are too small (MVM-H2)");
+        write(
+            error,
+            b"negotiation: the host's tables are too small (MVM-H2)",
+        );
         return abi::ABI;
     }
     if (*offer).min_major > abi::MAJOR || (*offer).max_major < abi::MAJOR {
-        write(error, b"negotiation: no common ABI: this plugin speaks ABI 1 (MVM-P2)");
+        write(
+            error,
+            b"negotiation: no common ABI: this plugin speaks ABI 1 (MVM-P2)",
+        );
         return abi::ABI;
     }
     let put = |to: &mut [u8], text: &str| to[..text.len()].copy_from_slice(text.as_bytes());
     (*answer).major = abi::MAJOR;
     (*answer).minor = abi::MINOR;
     put(&mut (*answer).name, "@NAME@\0");
-    put(&mut (*answer).version, concat!(env!("CARGO_PKG_VERSION"), "\0"));
+    put(
+        &mut (*answer).version,
+        concat!(env!("CARGO_PKG_VERSION"), "\0"),
+    );
     put(&mut (*answer).vendor, "the author\0");
     (*answer).create = Some(create);
     abi::OK

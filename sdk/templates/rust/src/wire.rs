@@ -36,7 +36,10 @@ pub fn fields(mut rest: &[u8]) -> Option<Vec<Field<'_>>> {
             return None;
         }
         let (bytes, after) = rest.split_at(size);
-        all.push(Field { number: tag >> 3, bytes });
+        all.push(Field {
+            number: tag >> 3,
+            bytes,
+        });
         rest = after;
     }
     Some(all)
