@@ -37,6 +37,7 @@ void ConsoleLog::read(UniqueFd fd) {
     text_.append(piece.data(), static_cast<size_t>(n));
     more_.notify_all();
   }
+  fd.reset();  // who waits for the end may count descriptors then
   const std::lock_guard lock(mutex_);
   ended_ = true;
   more_.notify_all();
@@ -83,8 +84,20 @@ HostServices Machine::services() {
   return s;
 }
 
-bool Machine::has_option(const std::string& key) const {
-  return std::any_of(info_.options().begin(), info_.options().end(), [&](const auto& o) { return o.key() == key; });
+bool Machine::has_option(const std::string& key, const std::string& value) const {
+  const auto& options = info_.options();
+  const auto& script = subject().script;
+  return std::any_of(options.begin(), options.end(), [&](const auto& o) { return o.key() == key; }) ||
+         script.contains(key) || script.contains(key + "=" + value);
+}
+
+// The script's parameters are the simulated guest's own, quoted as a kernel has it.
+void Machine::set_option(v1::VmSpec& spec, const std::string& key, const std::string& value) const {
+  if (subject().script.empty()) {
+    (*spec.mutable_options())[key] = value;
+  } else {
+    spec.set_cmdline(spec.cmdline() + " simulated." + key + "=\"" + value + "\"");
+  }
 }
 
 v1::VmSpec Machine::spec() const {
@@ -113,7 +126,7 @@ Outcome Machine::boot(const v1::VmSpec& spec) {
 
 void Machine::start(const std::map<std::string, std::string>& options) {
   v1::VmSpec with_options = spec();
-  for (const auto& [key, value] : options) (*with_options.mutable_options())[key] = value;
+  for (const auto& [key, value] : options) set_option(with_options, key, value);
   must_boot(with_options);
 }
 

@@ -55,7 +55,9 @@ class Machine final : public CallObserver {
 
   PluginHypervisor& hv() { return *hv_; }
   const v1::HypervisorInfo& info() const { return info_; }
-  bool has_option(const std::string& key) const;
+  // Whether the guest or the hypervisor can be told so: by an option of the plugin's, or by the subject's script.
+  bool has_option(const std::string& key, const std::string& value = "") const;
+  void set_option(v1::VmSpec& spec, const std::string& key, const std::string& value) const;
   bool has_extension(const std::string& id) const { return hv_->has_extension(id); }
   ConsoleLog& console() { return console_; }
 

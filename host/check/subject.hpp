@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace mvm::host::check {
@@ -19,10 +20,13 @@ struct Subject {
   std::string cmdline = "console=hvc0 root=/dev/vda rw init=/init";
   std::map<std::string, std::string> options = {};  // of the plugin's own, for every boot
   std::map<std::string, uint32_t> services = {};    // what listens in the guest: plugins/mock/README.md
-  bool together = false;                            // all checks in one process: where a start is dear
-  bool one_vm = false;                              // running_vm.hpp
-  uint64_t seed = 1;                                // of the fuzz
-  std::chrono::milliseconds deadline{20'000};       // of one answer
+  // What can be scripted through the kernel's command line, where the plugin has no options for it: "key" for any
+  // value, "key=value" for that one.
+  std::set<std::string> script = {};
+  bool together = false;                       // all checks in one process: where a start is dear
+  bool one_vm = false;                         // running_vm.hpp
+  uint64_t seed = 1;                           // of the fuzz
+  std::chrono::milliseconds deadline{20'000};  // of one answer
 
   std::optional<uint32_t> service(const std::string& name) const;
 };

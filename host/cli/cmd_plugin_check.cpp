@@ -33,6 +33,7 @@ struct CheckOptions {
   bool json = false;
   bool strict = false;
   bool list = false;
+  std::vector<std::string> script;
   bool one_vm = false;
   bool together = false;
   std::vector<size_t> child_checks;
@@ -71,6 +72,7 @@ Result<check::Subject> subject_of(const CheckOptions& o, const std::filesystem::
     }
     subject.services[service.first] = port;
   }
+  subject.script.insert(o.script.begin(), o.script.end());
   subject.one_vm = o.one_vm;
   subject.together = o.together;
   subject.seed = o.seed;
@@ -92,6 +94,7 @@ std::vector<std::string> child_arguments(const CheckOptions& o, const check::Sub
   for (const auto& service : o.services) add("--service", service);
   add("--seed", std::to_string(o.seed));
   add("--deadline", std::to_string(o.deadline_s));
+  for (const auto& key : o.script) add("--script", key);
   if (o.one_vm) arguments.emplace_back("--one-vm");
   if (o.together) arguments.emplace_back("--together");
   return arguments;
@@ -230,6 +233,8 @@ void add_plugin_check(CLI::App& plugin, const GlobalOptions& globals, Action& ac
   command->add_flag("--json", o->json, "As --output json");
   command->add_flag("--strict", o->strict, "A warning is a failure");
   command->add_flag("--list", o->list, "Only list the checks");
+  // Of this tree's tests: the command line of a simulated guest, in the place of options.
+  command->add_option("--script", o->script)->delimiter(',')->allow_extra_args(false)->group("");
   command->add_flag("--together", o->together)->group("");  // for sanitizers
   command->add_option("--child-checks", o->child_checks)->delimiter(',')->group("");
   command->add_option("--child-note", o->child_note)->group("");
