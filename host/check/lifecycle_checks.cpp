@@ -304,9 +304,10 @@ MVM_PLUGIN_CHECK("destroy answers a boot that is under way", "completion", "MVM-
   check_no_rule_was_broken(m);
 }
 
-void destroy_answers(const std::string& verb) {
+// False: the verb cannot be made to hang.
+bool destroy_answers(const std::string& verb) {
   Machine m;
-  MVM_SKIP_UNLESS("option hang", m.has_option("hang", verb));
+  if (!m.has_option("hang", verb)) return false;
   const Call call;
   v1::VmSpec spec = m.spec();
   m.set_option(spec, "hang", verb);
@@ -330,10 +331,13 @@ void destroy_answers(const std::string& verb) {
   MVM_REQUIRE(call.answered());
   MVM_EXPECT(call.wait().status == MVM_ERR_CANCELLED);
   check_no_rule_was_broken(m);
+  return true;
 }
 
 MVM_PLUGIN_CHECK("destroy answers every other open call too", "completion", "MVM-P10", own_vm) {
-  for (const char* verb : {"boot", "stop", "vsock_connect", "share_dir"}) destroy_answers(verb);
+  int tried = 0;
+  for (const char* verb : {"boot", "stop", "vsock_connect", "share_dir"}) tried += destroy_answers(verb) ? 1 : 0;
+  MVM_SKIP_UNLESS("option hang", tried > 0);
 }
 
 MVM_PLUGIN_CHECK("destroy takes a running VM down, and with it the instance's threads and files", "fds", "MVM-P10",
