@@ -4,6 +4,7 @@
 #include "base/json.hpp"
 #include "cli/command.hpp"
 #include "launch/plugin_probe.hpp"
+#include "launch/probe_cache.hpp"
 #include "plugin/plugin_finder.hpp"
 #include "plugin/plugin_trust.hpp"
 
@@ -15,10 +16,10 @@ struct PluginOptions {
   std::string probe_name;
 };
 
-pb::PluginView view_of(const PluginCandidate& candidate) {
+pb::PluginView view_of(const PluginCandidate& candidate, const std::filesystem::path& cache) {
   pb::PluginView view;
   if (candidate.usable) {
-    auto probed = probe_plugin(candidate.path, candidate.name);
+    auto probed = cached_probe(cache, candidate.path, candidate.name);
     if (probed) return *probed;
     view.set_reason(probed.error().message);
   } else {
@@ -48,7 +49,9 @@ Result<int> show_plugins(const GlobalOptions& globals) {
     MVM_TRY(auto view, probe_plugin(path, ""));
     views.push_back(std::move(view));
   } else {
-    for (const auto& candidate : PluginFinder::standard().all()) views.push_back(view_of(candidate));
+    const auto store = globals.store();
+    const std::filesystem::path cache = store ? store->home() / "probes" : std::filesystem::path();
+    for (const auto& candidate : PluginFinder::standard().all()) views.push_back(view_of(candidate, cache));
   }
   MVM_CHECK(print(globals.json() ? to_json_array(views) + "\n" : table(views)));
   return 0;

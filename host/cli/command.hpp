@@ -42,6 +42,7 @@ void add_wait(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_pause(CLI::App& app, const GlobalOptions& globals, Action& action);  // pause and resume
 void add_rm(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_plugins(CLI::App& app, const GlobalOptions& globals, Action& action);
+void add_plugin(CLI::App& app, const GlobalOptions& globals, Action& action);  // plugin check, info and new
 
 // To standard output; an error (failed) when that takes no more, as on a full disk.
 Result<void> print(std::string_view text);

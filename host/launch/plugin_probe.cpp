@@ -44,6 +44,7 @@ Result<pb::PluginView> look_into(const std::filesystem::path& path, const std::s
   view.set_abi(formatted("{}.{}", id.abi_major, id.abi_minor));
   view.set_status("ok");
   *view.mutable_extensions() = info.extensions();
+  *view.mutable_info() = info;
   return view;
 }
 

@@ -14,6 +14,7 @@
 #endif
 
 #include "base/process.hpp"
+#include "plugin/library_format.hpp"
 #include "plugin/plugin_trust.hpp"
 
 namespace mvm::host {
@@ -62,6 +63,14 @@ std::vector<std::filesystem::path> plugins_in(const std::filesystem::path& direc
   return found;
 }
 
+// Links within a directory are somebody's choice of a version; one that leaves it makes another place a plugin
+// directory.
+bool leaves_directory(const std::filesystem::path& path, const std::filesystem::path& resolved) {
+  std::error_code error;
+  const auto directory = std::filesystem::canonical(path.parent_path(), error);
+  return error || resolved.parent_path() != directory;
+}
+
 }  // namespace
 
 std::string plugin_name_of(const std::filesystem::path& path) {
@@ -97,13 +106,20 @@ std::vector<PluginCandidate> PluginFinder::all() const {
     PluginCandidate candidate{plugin_name_of(path), path};
     if (const auto trusted = trusted_plugin_file(path); !trusted) {
       candidate.reason = trusted.error().message;
+    } else if (leaves_directory(path, *trusted)) {
+      candidate.reason = formatted(
+          "{}: is a link to {}, out of its directory: copy the library, or say --plugin {} "
+          "(MVM-H8)",
+          path.string(), trusted->string(), trusted->string());
+    } else if (const auto format = check_library_format(*trusted); !format) {
+      candidate.reason = format.error().message;
     } else if (!is_built_in && built_in.count(candidate.name) != 0) {
       candidate.shadowed = true;
-      candidate.reason = formatted("{}: {} is built in: say --plugin {} to use this one", path.string(), candidate.name,
-                                   path.string());
+      candidate.reason = formatted("{}: {} is built in: say --plugin {} to use this one (MVM-H9)", path.string(),
+                                   candidate.name, path.string());
     } else if (!taken.insert(candidate.name).second) {
       candidate.shadowed = true;
-      candidate.reason = formatted("{}: another {} comes before it", path.string(), candidate.name);
+      candidate.reason = formatted("{}: another {} comes before it (MVM-H9)", path.string(), candidate.name);
     } else {
       candidate.path = *trusted;
       candidate.usable = true;

@@ -23,7 +23,7 @@ class PluginFinder {
   // $MVM_PLUGIN_PATH (ignored in a privileged process), the user's data directory, and lib/mvm/plugins beside the
   // executable's bin/, which is built in.
   static PluginFinder standard();
-  // Searched in order; but a name that `built_in` has is taken from there alone (MVM-H8): another plugin of that name
+  // Searched in order; but a name that `built_in` has is taken from there alone (MVM-H9): another plugin of that name
   // takes --plugin.
   PluginFinder(std::vector<std::filesystem::path> directories, std::filesystem::path built_in)
       : directories_(std::move(directories)), built_in_(std::move(built_in)) {}

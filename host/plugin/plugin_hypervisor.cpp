@@ -34,7 +34,11 @@ Table read_table(const Table* theirs) {
 // What a plugin's verb may find the VM in. One VM an instance: a runner has one.
 enum class Phase { idle, booting, running };
 
+// What is longer is a size that is none.
+constexpr size_t largest_message = CollectingSink::max_bytes;
+
 std::string quoted_error(mvm_bytes error) {
+  if (error.size > largest_message) return "a message of more than a mebibyte (MVM-P7)";
   std::string text = as_utf8(from_abi(error));
   std::replace_if(
       text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
@@ -103,6 +107,8 @@ void answer_bytes(void* user, mvm_status status, mvm_bytes reply, mvm_bytes erro
     const auto* done = std::get_if<Completion>(&entry->completion);
     if (done == nullptr) {
       std::get<FdCompletion>(entry->completion).fail(MVM_ERR_ABI, "answered with bytes where an fd belongs (MVM-P4)");
+    } else if (reply.size > largest_message || error.size > largest_message) {
+      done->fail(MVM_ERR_ABI, formatted("answered with more than {} bytes (MVM-P7)", largest_message));
     } else if (status == MVM_OK) {
       done->succeed(from_abi(reply));
     } else {
@@ -121,6 +127,11 @@ std::string fd_fault(int fd) {
   socklen_t size = sizeof type;
   if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) {
     return formatted("handed over fd {}, which is not a stream socket (MVM-P5)", fd);
+  }
+  int listens = 0;
+  size = sizeof listens;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0) {
+    return formatted("handed over fd {}, which listens and is no connection (MVM-P5)", fd);
   }
   if ((flags & FD_CLOEXEC) == 0) {
     log::warn("{}: fd {} was not close-on-exec (MVM-P5)", plugin_label, fd);
@@ -258,7 +269,7 @@ struct PluginHypervisor::HostTable {
   static void event(const mvm_host* host, mvm_bytes bytes) noexcept {
     try {
       v1::VmEvent happened;
-      if (!happened.ParseFromArray(bytes.data, static_cast<int>(bytes.size)) ||
+      if (bytes.size > largest_message || !happened.ParseFromArray(bytes.data, static_cast<int>(bytes.size)) ||
           happened.what_case() == v1::VmEvent::WHAT_NOT_SET) {
         host::log::error("{}: sent an event that is no mvm.v1.VmEvent of this version; ignored (MVM-P7)", plugin_label);
         return;

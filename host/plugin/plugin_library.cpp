@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "plugin/collecting_sink.hpp"
+#include "plugin/library_format.hpp"
 #include "plugin/plugin_finder.hpp"
 
 namespace mvm::host {
@@ -108,11 +109,13 @@ Result<void> check_answer(const std::filesystem::path& path, const mvm_answer& a
 
 Result<std::shared_ptr<const PluginLibrary>> PluginLibrary::load(const std::filesystem::path& path,
                                                                  const std::string& expected_name) {
+  MVM_CHECK(check_library_format(path));
   MVM_TRY(dll::shared_library * library, open_library(path));
   MVM_TRY(const auto negotiate, find_entry(*library, path));
 
   const mvm_offer offer{sizeof(mvm_offer), oldest_major, MVM_ABI_MAJOR, MVM_ABI_MINOR};
   std::shared_ptr<PluginLibrary> plugin(new PluginLibrary);
+  plugin->entry_ = negotiate;
   plugin->answer_.size = sizeof(mvm_answer);
   CollectingSink words;
   const mvm_status status = negotiate(&offer, &plugin->answer_, words.get());

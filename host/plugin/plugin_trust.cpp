@@ -47,6 +47,7 @@ Result<std::filesystem::path> trusted_plugin_file(const std::filesystem::path& p
   if (error) return fail(ErrorKind::not_found, "{}: {}", path.string(), error.message());
   struct stat s {};
   if (::lstat(resolved.c_str(), &s) != 0) return fail(ErrorKind::failed, "{}: {}", path.string(), errno_words(errno));
+  if (S_ISDIR(s.st_mode)) return fail(ErrorKind::failed, "{}: is a directory, not a library (MVM-H8)", path.string());
   if (!S_ISREG(s.st_mode)) return fail(ErrorKind::failed, "{}: is not a regular file (MVM-H8)", path.string());
   MVM_CHECK(check_one(resolved, s));
   for (auto above = resolved.parent_path();; above = above.parent_path()) {

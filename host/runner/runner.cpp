@@ -2,10 +2,12 @@
 #include "runner/runner.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 
 #include <boost/asio/post.hpp>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/file.hpp"
@@ -73,8 +75,16 @@ HostServices Runner::services(boost::asio::io_context& loop, std::weak_ptr<Runne
     const int clamped = std::clamp(level, MVM_LOG_TRACE, MVM_LOG_ERROR);
     log::write(static_cast<log::Level>(clamped), formatted("plugin: {}", message));
   };
-  services.event = [&loop, runner](v1::VmEvent event) {
-    boost::asio::post(loop, [runner, event = std::move(event)] {
+  // A guest that says much is no reason to hold up the loop: of those that wait, this many, and every end of a VM.
+  constexpr int most_waiting = 64;
+  const auto waiting = std::make_shared<std::atomic<int>>(0);
+  services.event = [&loop, runner, waiting](v1::VmEvent event) {
+    if (waiting->fetch_add(1) >= most_waiting && !event.has_exited()) {
+      waiting->fetch_sub(1);
+      return;
+    }
+    boost::asio::post(loop, [runner, waiting, event = std::move(event)] {
+      waiting->fetch_sub(1);
       if (const auto alive = runner.lock()) (*alive)->on_event(event);
     });
   };
@@ -228,6 +238,10 @@ void Runner::boot() {
 }
 
 void Runner::booted(const std::string& vm_info) {
+  if (const UniqueFd spare = open_file("/dev/null", O_RDONLY | O_CLOEXEC); !spare && errno == EMFILE) {
+    return boot_failed({ErrorKind::failed,
+                        formatted("{}: boot: left its process no descriptor (MVM-P17)", plugin_->identity().label())});
+  }
   v1::VmInfo info;
   info.ParseFromString(vm_info);
   setup_.record.set_hypervisor_pid(info.hypervisor_pid());
@@ -319,6 +333,7 @@ void Runner::force_stop() {
 
 void Runner::on_event(const v1::VmEvent& event) {
   if (event.what_case() == v1::VmEvent::kGuestAddress) {
+    if (event.guest_address() == setup_.record.guest_address()) return;
     setup_.record.set_guest_address(event.guest_address());
     if (auto saved = save(); !saved) log::error("{}", saved.error().message);
     return;

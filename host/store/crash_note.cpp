@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -112,6 +113,8 @@ Result<CrashNote*> CrashNote::open(const std::filesystem::path& path) {
 void CrashNote::set_plugin(std::string_view label) noexcept { put(page_->plugin, label); }
 
 void CrashNote::call_begins(std::string_view call) noexcept {
+  static std::mutex mutex;  // whole names, whoever is last
+  const std::lock_guard lock(mutex);
   put(page_->call, call);
   page_->calls_open.fetch_add(1);
 }

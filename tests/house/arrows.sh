@@ -28,7 +28,11 @@ while IFS=: read -r file line name; do
     "$PWD"/sdk/include/*) [ -f "$place/$(basename "$name")" ] && continue ;;
   esac
   complain "$file:$line: the sdk includes $name, which isn't the sdk's"
-done < <(includes sdk '"')
+done < <(includes sdk '"' | grep -v '^sdk/templates/')
+# What authors begin with: the SDK as it is installed.
+while IFS=: read -r file line name; do
+  is_sdk "$name" || complain "$file:$line: a template includes $name, which isn't the sdk's"
+done < <(includes sdk/templates '"')
 while IFS=: read -r file line name; do
   case $name in
     sys/* | netinet/* | arpa/*) ;;
@@ -52,8 +56,9 @@ below() {
     base) echo '' ;;
     disk | forward | control | store | plugin) echo 'base' ;;
     runner) echo 'base disk forward control store plugin' ;;
-    launch) echo 'base control plugin runner' ;;
-    cli) echo 'base control store plugin runner launch' ;;
+    check) echo 'base plugin' ;;
+    launch) echo 'base check control plugin runner store' ;;
+    cli) echo 'base check control store plugin runner launch' ;;
     .) echo 'cli' ;;
     *) echo 'unknown' ;;
   esac

@@ -12,6 +12,9 @@ bin=$(dirname "$2")
 scratch=$(mktemp -d /tmp/mvm-docs.XXXXXX)
 export PATH=$bin:$PATH MVM_HOME=$scratch/state MVM_RUNTIME_DIR=$scratch/run XDG_DATA_HOME=$scratch/data
 unset MVM_HYPERVISOR MVM_PLUGIN_PATH
+# Authors of plugins have the SDK.
+"$3" --install "$(dirname "$bin")" --component sdk --prefix "$scratch/usr" >/dev/null
+export CMAKE_PREFIX_PATH=$scratch/usr PKG_CONFIG_PATH=$scratch/usr/share/pkgconfig
 clean_up() {
   mvmhost --quiet stop --all --force >/dev/null 2>&1 || true
   rm -rf "$scratch"

@@ -25,18 +25,23 @@ long_options() { grep -oE -- '(^|[ ,])--[a-z][a-z-]+' | tr -d ' ,' | sort -u; }
 in_page=$({ grep -oE 'Fl -[a-z][a-z-]+' "$page" | sed 's/Fl /-/'; } | sort -u)
 in_help=''
 
+# check_help [COMMAND [SUBCOMMAND]]
 check_help() {
   local option
-  for option in $("$host" ${1:+"$1"} --help | long_options); do
+  for option in $("$host" "$@" --help | long_options); do
     in_help="$in_help $option"
-    grep -qx -- "$option" <<<"$in_page" || complain "$page: has no $option${1:+, an option of $1}"
+    grep -qx -- "$option" <<<"$in_page" || complain "$page: has no $option${1:+, an option of $*}"
   done
 }
-check_help ''
+check_help
 for command in $commands; do
   grep -qE "^\.It Cm $command( |\$)" "$page" || complain "$page: has no entry for the command $command"
   grep -qE "\`(mvmhost )?$command( |\`)" README.md || complain "README.md: does not mention the command $command"
   check_help "$command"
+  for inner in $("$host" "$command" --help | sed -nE '/^(Subcommands|SUBCOMMANDS):/,/^[^ ]/ s/^  ([a-z][a-z-]*).*/\1/p'); do
+    grep -qE "^\.It Cm $command $inner( |\$)" "$page" || complain "$page: has no entry for $command $inner"
+    check_help "$command" "$inner"
+  done
 done
 for option in $in_page; do
   case " $in_help " in *" $option "*) ;; *) complain "$page: has $option, which no command takes" ;; esac

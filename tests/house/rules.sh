@@ -17,7 +17,11 @@ ids() { grep -rhoE 'MVM-[PH][0-9]+' "$@" 2>/dev/null | sort -u; }
 
 known=$(ids "$rules")
 # What a compiler sees, with a tag in it.
-tags=$(grep -rhoE '\[MVM-[PH][0-9]+\]' tests --include='*.cpp' --include='*.c' | tr -d '[]' | sort -u)
+tags=$({
+  grep -rhoE '\[MVM-[PH][0-9]+\]' tests --include='*.cpp' --include='*.c' | tr -d '[]'
+  # And what the validator's checks, which run as tests on the plugins of this tree, are about.
+  ids host/check --include='*_checks.cpp'
+} | sort -u)
 
 for id in $known; do
   grep -qx "$id" <<<"$tags" || complain "$id: no test carries it: tag one with [$id]"

@@ -2,6 +2,7 @@
 // One source, many misbehaving plugins: MVM_BAD_VARIANT says which. Each breaks one rule and keeps the others. By hand
 // against abi.h, as the C++ helper would not let an author do most of this; no Protobuf library.
 #include <chrono>
+#include <climits>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "mvm/abi.h"
@@ -25,7 +27,34 @@ namespace {
 using mvm::Bytes;
 
 constexpr std::string_view variant = MVM_BAD_VARIANT;
-constexpr bool is(std::string_view name) { return variant == name; }
+// With MVM_BE_GOOD in the environment none of what a host survives is done: the same library, and a good one.
+bool is(std::string_view name) {
+  static const bool good = std::getenv("MVM_BE_GOOD") != nullptr;
+  return !good && variant == name;
+}
+
+[[noreturn]] void hang() {
+  for (;;) ::pause();
+}
+
+void crash() { std::raise(SIGSEGV); }
+
+// What a signal handler on the thread's own stack could not tell of.
+[[gnu::noinline]] int eat_stack(int depth) {
+  volatile char page[4096];
+  page[0] = static_cast<char>(depth);
+  return depth == INT_MAX ? 0 : eat_stack(depth + 1) + page[0];
+}
+
+// ---- as the library is loaded
+
+struct AtLoad {
+  AtLoad() {
+    if (is("hangs-as-it-loads")) hang();
+    if (is("crashes-as-it-loads")) crash();
+    if (is("exits-as-it-loads")) ::_exit(0);
+  }
+} at_load;
 
 // ---- messages by hand: field number and wire type, length, bytes
 
@@ -76,8 +105,18 @@ void witness_boot(mvm_bytes spec, mvm_done done, void* user) {
 
 // ---- the verbs
 
+void corrupt_table();
+
 mvm_status info(mvm_hypervisor*, const mvm_sink* out, const mvm_sink*) {
+  if (is("crashes-in-info")) crash();
+  if (is("writes-endlessly")) {  // and does not hear that the sink takes no more
+    for (;;) write(out, std::string(100'000, 'x'));
+  }
   if (is("garbage-info")) write(out, garbage);
+  // HypervisorInfo{[BZIMAGE], vsock, share_dir_while_running}
+  if (is("foreign-fd") || is("crashes-in-vsock-connect") || is("crashes-in-share-dir")) {
+    write(out, "\x0a\x01\x01\x30\x01\x40\x01");
+  }
   if (is("witness")) {
     witness.entered("info");
     write(out, field(12, witness.seen));  // HypervisorInfo.features
@@ -85,12 +124,61 @@ mvm_status info(mvm_hypervisor*, const mvm_sink* out, const mvm_sink*) {
   return MVM_OK;
 }
 
-void destroy(mvm_hypervisor*) {}
+void destroy(mvm_hypervisor*) {
+  if (is("hangs-in-destroy")) hang();
+  if (is("crashes-in-destroy")) crash();
+}
+
+// Ways to end a process, or to hold it up, in the middle of a boot.
+void misbehave_in_boot() {
+  if (is("hangs-in-boot")) hang();
+  if (is("aborts")) std::abort();
+  if (is("exits-quietly")) ::_exit(0);
+  if (is("kills-itself")) ::kill(::getpid(), SIGKILL);
+  if (is("stops-itself")) {
+    ::kill(::getpid(), SIGSTOP);
+    hang();
+  }
+  if (is("eats-its-stack")) std::exit(eat_stack(0));
+  if (is("throws-across")) throw std::runtime_error("thrown across the boundary");
+  if (is("closes-everything")) {
+    for (int fd = 3; fd < 4096; ++fd) ::close(fd);
+  }
+  if (is("leaks-descriptors")) {
+    while (::open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) {
+    }
+  }
+  if (is("crashes-behind-its-handler")) {  // the host's handler never hears of it
+    std::signal(SIGSEGV, SIG_DFL);
+    crash();
+  }
+}
+
+void flood(const mvm_host* host) {
+  const std::string line(1000, 'x');
+  const std::string event = field(1, "demo") + field(3, "10.0.0.1");
+  for (int n = 0; n < 50'000; ++n) {
+    if (is("floods-the-log")) mvm::Host(host).log(MVM_LOG_ERROR, line);
+    if (is("floods-events")) host->event(host, mvm::to_abi(event));
+  }
+}
 
 void boot(mvm_hypervisor*, mvm_bytes spec, mvm_done done, void* user) {
+  misbehave_in_boot();
+  if (is("floods-the-log") || is("floods-events")) flood(witness.host);
+  if (is("corrupts-its-table")) corrupt_table();
+  if (is("answers-somebody-else")) return succeed(done, reinterpret_cast<void*>(uintptr_t{0x4711}), running_vm());
+  if (is("huge-reply")) return done(user, MVM_OK, {"", SIZE_MAX}, {nullptr, 0});
+  if (is("fails-without-a-word")) return done(user, MVM_ERR_INTERNAL, {nullptr, 0}, {nullptr, 0});
+  if (is("crashes-on-its-own-thread")) {
+    std::thread([] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      crash();
+    }).detach();
+  }
   if (is("never-completes")) return;
   if (is("calls-exit")) std::exit(7);
-  if (is("crashes")) std::raise(SIGSEGV);
+  if (is("crashes")) crash();
   if (is("garbage-reply")) return succeed(done, user, garbage);
   if (is("completes-late")) {
     std::thread([done, user] {
@@ -106,6 +194,9 @@ void boot(mvm_hypervisor*, mvm_bytes spec, mvm_done done, void* user) {
 
 void stop(mvm_hypervisor*, mvm_bytes, mvm_done done, void* user) {
   witness.entered("stop");
+  if (is("hangs-in-stop")) hang();
+  if (is("crashes-in-stop")) crash();
+  if (is("never-stops")) return;
   succeed(done, user);
 }
 
@@ -115,13 +206,28 @@ mvm_status list(mvm_hypervisor*, const mvm_sink* out, const mvm_sink*) {
   return MVM_OK;
 }
 
+// One that listens: its control socket, likely.
+int a_socket_of_the_hosts() {
+  for (int fd = 3; fd < 1024; ++fd) {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0) return fd;
+  }
+  return -1;
+}
+
 void vsock_connect(mvm_hypervisor*, mvm_bytes, mvm_fd_done done, void* user) {
   int fd = 9999;
   if (is("not-a-socket-fd")) fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (is("foreign-fd")) fd = a_socket_of_the_hosts();
+  if (is("crashes-in-vsock-connect")) crash();
   done(user, MVM_OK, fd, {nullptr, 0});
 }
 
-void share_dir(mvm_hypervisor*, mvm_bytes, mvm_done done, void* user) { succeed(done, user); }
+void share_dir(mvm_hypervisor*, mvm_bytes, mvm_done done, void* user) {
+  if (is("crashes-in-share-dir")) crash();
+  succeed(done, user);
+}
 
 const void* get_extension(mvm_hypervisor*, const char*) { return nullptr; }
 
@@ -141,6 +247,11 @@ template <class Fn>
 Fn poison() {
   return reinterpret_cast<Fn>(uintptr_t{0x10});
 }
+
+LargeTable the_table;
+
+// Once the host has it: as a stray write would.
+void corrupt_table() { std::memset(static_cast<void*>(&the_table), 0x10, sizeof the_table); }
 
 LargeTable make_table() {
   LargeTable table{
@@ -163,15 +274,17 @@ mvm_status create(const mvm_host* host, mvm_bytes, mvm_hypervisor** hv, const mv
                   const mvm_sink* error) {
   if (is("init-fails")) write(error, "license: expired yesterday");
   if (is("init-fails") || is("init-fails-silently")) return MVM_ERR_DENIED;
-  static const LargeTable table = make_table();
+  the_table = make_table();
   static int instance = 0;
+  if (is("crashes-in-create")) crash();
   witness.host = host;
   *hv = reinterpret_cast<mvm_hypervisor*>(&instance);
-  *api = &table.head;
+  *api = &the_table.head;
   return MVM_OK;
 }
 
 [[maybe_unused]] mvm_status negotiate(mvm_answer* answer) {
+  if (is("hangs-in-negotiate")) hang();
   answer->major = is("future-abi") ? 99 : MVM_ABI_MAJOR;
   answer->minor = MVM_ABI_MINOR;
   std::snprintf(answer->name, sizeof answer->name, "%s", is("wrong-name") ? "somebody-else" : variant.data());

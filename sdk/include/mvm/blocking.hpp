@@ -18,6 +18,7 @@
 #ifndef MVM_BLOCKING_HPP
 #define MVM_BLOCKING_HPP
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <string>
@@ -43,11 +44,20 @@ class Blocking final : public Hypervisor {
   std::string list() override { return inner_.list(); }
 
   void boot(Bytes spec, Completion done) override {
-    start(std::string(spec), std::move(done), [this](Bytes b, const Completion& c) { c.succeed(inner_.boot(b)); });
+    count_boots(1);
+    try {
+      start(std::string(spec), std::move(done), [this](Bytes b, const Completion& c) {
+        const BootEnd end{*this};  // also where it throws
+        c.succeed(inner_.boot(b));
+      });
+    } catch (...) {
+      count_boots(-1);
+      throw;
+    }
   }
   void stop(Bytes request, Completion done) override {
     start(std::string(request), std::move(done), [this](Bytes b, const Completion& c) {
-      inner_.stop(b);
+      stop_what_boots(b);
       c.succeed();
     });
   }
@@ -71,6 +81,35 @@ class Blocking final : public Hypervisor {
   }
 
  private:
+  void count_boots(int by) {
+    const std::lock_guard lock(mutex_);
+    booting_ += by;
+    boot_ended_.notify_all();
+  }
+  struct BootEnd {
+    Blocking& owner;
+    ~BootEnd() { owner.count_boots(-1); }
+  };
+
+  // A stop's thread may be faster than that of the boot it overtakes: what T does not find is asked for again for as
+  // long as a boot was under way.
+  void stop_what_boots(Bytes request) {
+    for (;;) {
+      const bool boots = is_booting(std::chrono::milliseconds(0));
+      try {
+        return inner_.stop(request);
+      } catch (const Error& e) {
+        if (e.status() != MVM_ERR_NOT_FOUND || !boots) throw;
+      }
+      is_booting(std::chrono::milliseconds(10));
+    }
+  }
+  // After waiting that long for it to end.
+  bool is_booting(std::chrono::milliseconds limit) {
+    std::unique_lock lock(mutex_);
+    return !boot_ended_.wait_for(lock, limit, [this] { return booting_ == 0; });
+  }
+
   template <class Done, class Fn>
   void start(std::string request, Done done, Fn fn) {
     {
@@ -102,7 +141,9 @@ class Blocking final : public Hypervisor {
   T inner_;
   std::mutex mutex_;
   std::condition_variable none_running_;
+  std::condition_variable boot_ended_;
   int running_ = 0;
+  int booting_ = 0;
 };
 
 }  // namespace mvm

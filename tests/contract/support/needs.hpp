@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the suite share.
 #pragma once
 
 #include "contract/support/machine.hpp"
@@ -13,12 +12,3 @@
       return;                              \
     }                                      \
   } while (false)
-
-namespace mvm::test {
-
-inline void check_no_rule_was_broken(const Machine& machine) {
-  INFO(machine.log());
-  CHECK(machine.log().find("(MVM-P") == std::string::npos);
-}
-
-}  // namespace mvm::test

@@ -3,25 +3,35 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 #include <stdexcept>
-
-#include <stdlib.h>
-
-#ifndef MVM_CONTRACT_DEFAULT_PLUGIN
-#define MVM_CONTRACT_DEFAULT_PLUGIN ""
-#endif
 
 namespace mvm::test {
 namespace {
 
-std::string env_or(const char* name, const std::string& otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : value;
+std::map<std::string, std::string> read_config() {
+  std::map<std::string, std::string> values;
+  const char* path = std::getenv("MVM_CONTRACT_CONFIG");
+  if (path == nullptr) return values;
+  std::ifstream file(path);
+  if (!file) throw std::runtime_error(std::string("MVM_CONTRACT_CONFIG: cannot read ") + path);
+  for (std::string line; std::getline(file, line);) {
+    const size_t equals = line.find('=');
+    if (line.empty() || line[0] == '#' || equals == std::string::npos) continue;
+    values[line.substr(0, equals)] = line.substr(equals + 1);
+  }
+  return values;
 }
 
-std::map<std::string, uint32_t> parse_services(const std::string& text) {
+// The environment's word, else the file's.
+std::string setting(const std::string& name, const std::string& otherwise) {
+  static const std::map<std::string, std::string> config = read_config();
+  if (const char* value = std::getenv(name.c_str())) return value;
+  const auto found = config.find(name);
+  return found == config.end() ? otherwise : found->second;
+}
+
+std::map<std::string, uint32_t> services_of(const std::string& text) {
   std::map<std::string, uint32_t> services;
   std::istringstream items(text);
   for (std::string item; std::getline(items, item, ',');) {
@@ -33,58 +43,23 @@ std::map<std::string, uint32_t> parse_services(const std::string& text) {
   return services;
 }
 
-// A file that a hypervisor which runs no code can open.
-std::string stand_in_kernel() {
-  static const TempDir dir;
-  const auto path = dir.path() / "vmlinuz";
-  write_file(path, "MVM stand-in kernel\n");
-  return path.string();
-}
-
-Subject from_environment() {
-  Subject s;
-  s.plugin = env_or("MVM_CONTRACT_PLUGIN", MVM_CONTRACT_DEFAULT_PLUGIN);
-  s.kernel = std::getenv("MVM_CONTRACT_KERNEL") != nullptr ? std::getenv("MVM_CONTRACT_KERNEL") : stand_in_kernel();
-  s.initrd = env_or("MVM_CONTRACT_INITRD", "");
-  s.rootfs = env_or("MVM_CONTRACT_ROOTFS", "");
-  s.cmdline = env_or("MVM_CONTRACT_CMDLINE", "console=hvc0 root=/dev/vda rw init=/init");
-  s.services = parse_services(env_or("MVM_CONTRACT_SERVICES", "echo=7,discard=9,pattern=19,share=2049,dial=2050"));
-  s.one_vm = env_or("MVM_CONTRACT_ONE_VM", "") == "1";
-  s.deadline = std::chrono::seconds(std::stoul(env_or("MVM_CONTRACT_DEADLINE_S", "20")));
-  return s;
-}
+const struct AtStart {
+  AtStart() { set_subject(subject_from_environment()); }
+} at_start;
 
 }  // namespace
 
-std::optional<uint32_t> Subject::service(const std::string& name) const {
-  const auto found = services.find(name);
-  return found == services.end() ? std::nullopt : std::optional(found->second);
-}
-
-const Subject& subject() {
-  static const Subject the_one = from_environment();
-  return the_one;
-}
-
-TempDir::TempDir() {
-  std::string pattern =
-      (std::filesystem::canonical(std::filesystem::temp_directory_path()) / "mvm-test-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make a temporary directory");
-  path_ = pattern;
-}
-
-TempDir::~TempDir() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-void write_file(const std::filesystem::path& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
-}
-
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+Subject subject_from_environment() {
+  Subject s;
+  s.plugin = setting("MVM_CONTRACT_PLUGIN", "");
+  s.kernel = setting("MVM_CONTRACT_KERNEL", "");
+  s.initrd = setting("MVM_CONTRACT_INITRD", "");
+  s.cmdline = setting("MVM_CONTRACT_CMDLINE", s.cmdline);
+  s.services = services_of(setting("MVM_CONTRACT_SERVICES", "echo=7,discard=9,pattern=19,share=2049,dial=2050"));
+  std::istringstream keys(setting("MVM_CONTRACT_SCRIPT", ""));
+  for (std::string key; std::getline(keys, key, ',');) s.script.insert(key);
+  s.deadline = std::chrono::seconds(std::stoul(setting("MVM_CONTRACT_DEADLINE_S", "20")));
+  return s;
 }
 
 }  // namespace mvm::test

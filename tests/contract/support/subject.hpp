@@ -1,45 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the contract suite is run against: the environment's word, or the mock. README.md lists the variables.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
-#include <filesystem>
-#include <map>
-#include <optional>
-#include <string>
+#include "check/subject.hpp"
 
 namespace mvm::test {
 
-struct Subject {
-  std::filesystem::path plugin;
-  std::string kernel;
-  std::string initrd;
-  std::string rootfs;
-  std::string cmdline;
-  std::map<std::string, uint32_t> services;
-  bool one_vm = false;  // running_vm.hpp
-  std::chrono::seconds deadline{20};
+using namespace mvm::host::check;
 
-  std::optional<uint32_t> service(const std::string& name) const;
-};
-
-const Subject& subject();
-
-// A directory that goes with the object.
-class TempDir {
- public:
-  TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir();
-  const std::filesystem::path& path() const noexcept { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-void write_file(const std::filesystem::path& path, const std::string& content);
-std::string read_file(const std::filesystem::path& path);
+// What is tested, from the environment, or the file of NAME=VALUE lines that MVM_CONTRACT_CONFIG names:
+// MVM_CONTRACT_PLUGIN, _KERNEL, _INITRD, _CMDLINE, _SCRIPT, _SERVICES (name=port,...), _DEADLINE_S. Set before the
+// first test.
+Subject subject_from_environment();
 
 }  // namespace mvm::test
