@@ -9,6 +9,7 @@
 namespace mvm::host {
 namespace {
 
+constexpr size_t fewest = 64;  // VMs, below which their records are read as fast
 constexpr uint32_t index_format = 1;
 constexpr size_t max_index_bytes = 256 * 1024 * 1024;
 // Reading a record takes some 64 times as long as writing an entry: fewer changes than one in so many are read again.
@@ -68,6 +69,7 @@ void VmIndex::keep(const pb::VmSummary& summary, const struct stat& s) {
 
 void VmIndex::save() {
   const size_t gone = by_name_.size() + kept_ - current_.size();
+  if (current_.size() < fewest) return;
   if ((kept_ + gone) * read_over_write < current_.size() || kept_ + gone == 0) return;
   pb::VmIndexFile next;
   next.set_format(index_format);

@@ -158,7 +158,8 @@ std::optional<pb::VmSummary> VmStore::summary_in(VmIndex& index, int vms, const 
   const bool there = ::fstatat(vms, (name.str() + "/record.json").c_str(), &s, 0) == 0;
   if (there) {
     auto known = index.find(name.str(), s);
-    if (known && (!is_active(*parse_vm_state(known->state())) || VmLock::is_held(paths(name)))) return known;
+    const auto state = known ? parse_vm_state(known->state()) : std::nullopt;
+    if (state && (!is_active(*state) || VmLock::is_held(paths(name)))) return known;
   }
   auto record = read(name);
   // A VM that was removed meanwhile is none.
