@@ -11,6 +11,11 @@
 #include <unistd.h>
 
 namespace mvm::host {
+namespace {
+
+int64_t nanoseconds(const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; }
+
+}  // namespace
 
 std::string errno_words(int error) { return std::generic_category().message(error); }
 
@@ -70,6 +75,14 @@ Result<void> replace_file(const std::filesystem::path& path, std::string_view by
   }
   return {};
 }
+
+#if defined(__APPLE__)
+int64_t modified_ns(const struct stat& s) { return nanoseconds(s.st_mtimespec); }
+int64_t changed_ns(const struct stat& s) { return nanoseconds(s.st_ctimespec); }
+#else
+int64_t modified_ns(const struct stat& s) { return nanoseconds(s.st_mtim); }
+int64_t changed_ns(const struct stat& s) { return nanoseconds(s.st_ctim); }
+#endif
 
 Result<void> own_directory(const std::filesystem::path& path) {
   if (::mkdir(path.c_str(), 0700) == 0) return {};

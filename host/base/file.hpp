@@ -2,9 +2,12 @@
 // Small files, whole.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
+
+#include <sys/stat.h>
 
 #include "base/result.hpp"
 #include "mvm/hypervisor.hpp"
@@ -26,6 +29,10 @@ bool write_all(int fd, std::string_view bytes);
 // Replaces the file in one step: a temporary beside it, mode 0600, synced, renamed. On failure the old one is as it was
 // and nothing of ours stays. `durable`: also survives a power cut once it returns.
 Result<void> replace_file(const std::filesystem::path& path, std::string_view bytes, bool durable);
+
+// When a file's bytes last changed, and when anything about it did: nanoseconds since 1970.
+int64_t modified_ns(const struct stat& s);
+int64_t changed_ns(const struct stat& s);
 
 // Creates the directory (mode 0700) or accepts one that is there, if it is a directory, ours and not writable by
 // others. Errors (failed) say which of these it isn't.

@@ -15,12 +15,18 @@
 namespace mvm::host::check {
 namespace {
 
+// The port of what listens in the guest; without it the check is skipped.
+uint32_t needed_service(const std::string& name) {
+  const auto port = subject().service(name);
+  if (!port) throw Ended(Verdict::skipped, "needs service " + name);
+  return *port;
+}
+
 MVM_PLUGIN_CHECK("bytes sent to the guest's echo come back", "vsock", "", shares_vm) {
   const RunningVm vm;
   Machine& m = *vm;
-  const auto port = subject().service("echo");
-  MVM_SKIP_UNLESS("service echo", port);
-  const UniqueFd fd = m.open_stream(*port);
+  const uint32_t port = needed_service("echo");
+  const UniqueFd fd = m.open_stream(port);
   write_all(fd.get(), "hello, guest");
   MVM_EXPECT(read_exactly(fd.get(), 12) == "hello, guest");
 }
@@ -28,9 +34,8 @@ MVM_PLUGIN_CHECK("bytes sent to the guest's echo come back", "vsock", "", shares
 MVM_PLUGIN_CHECK("a connection is a close-on-exec stream socket of the host's own", "vsock", "MVM-P5", shares_vm) {
   const RunningVm vm;
   Machine& m = *vm;
-  const auto port = subject().service("echo");
-  MVM_SKIP_UNLESS("service echo", port);
-  const UniqueFd fd = m.open_stream(*port);
+  const uint32_t port = needed_service("echo");
+  const UniqueFd fd = m.open_stream(port);
   int type = 0;
   socklen_t size = sizeof type;
   MVM_REQUIRE(::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0);
@@ -42,9 +47,8 @@ MVM_PLUGIN_CHECK("a connection is a close-on-exec stream socket of the host's ow
 MVM_PLUGIN_CHECK("after the host's half-close the guest sends what is left, and then ends", "vsock", "", shares_vm) {
   const RunningVm vm;
   Machine& m = *vm;
-  const auto port = subject().service("echo");
-  MVM_SKIP_UNLESS("service echo", port);
-  const UniqueFd fd = m.open_stream(*port);
+  const uint32_t port = needed_service("echo");
+  const UniqueFd fd = m.open_stream(port);
   write_all(fd.get(), "last words");
   end_writing(fd.get());
   MVM_EXPECT(read_to_end(fd.get()) == "last words");
@@ -53,9 +57,8 @@ MVM_PLUGIN_CHECK("after the host's half-close the guest sends what is left, and 
 MVM_PLUGIN_CHECK("a mebibyte of any bytes survives the way to the guest and back", "vsock", "", shares_vm) {
   const RunningVm vm;
   Machine& m = *vm;
-  const auto port = subject().service("echo");
-  MVM_SKIP_UNLESS("service echo", port);
-  const UniqueFd fd = m.open_stream(*port);
+  const uint32_t port = needed_service("echo");
+  const UniqueFd fd = m.open_stream(port);
   const std::string bytes = some_bytes(1024 * 1024);
   MVM_EXPECT((exchange(fd.get(), bytes) == bytes));
 }
@@ -63,10 +66,9 @@ MVM_PLUGIN_CHECK("a mebibyte of any bytes survives the way to the guest and back
 MVM_PLUGIN_CHECK("hundreds of connections live beside each other", "vsock", "", shares_vm) {
   const RunningVm vm;
   Machine& m = *vm;
-  const auto port = subject().service("echo");
-  MVM_SKIP_UNLESS("service echo", port);
+  const uint32_t port = needed_service("echo");
   std::vector<UniqueFd> all;
-  for (int n = 0; n < 200; ++n) all.push_back(m.open_stream(*port));
+  for (int n = 0; n < 200; ++n) all.push_back(m.open_stream(port));
   for (size_t n = 0; n < all.size(); ++n) write_all(all[n].get(), "connection " + std::to_string(n) + "\n");
   for (size_t n = all.size(); n-- > 0;) MVM_EXPECT(read_line(all[n].get()) == "connection " + std::to_string(n));
 }
@@ -92,9 +94,8 @@ MVM_PLUGIN_CHECK("a peer that reads nothing stops its own connection and no othe
 MVM_PLUGIN_CHECK("what is sent to discard is taken and gone", "vsock", "", shares_vm) {
   const RunningVm vm;
   Machine& m = *vm;
-  const auto port = subject().service("discard");
-  MVM_SKIP_UNLESS("service discard", port);
-  const UniqueFd fd = m.open_stream(*port);
+  const uint32_t port = needed_service("discard");
+  const UniqueFd fd = m.open_stream(port);
   MVM_EXPECT(exchange(fd.get(), some_bytes(1024 * 1024)) == "");
 }
 
@@ -164,10 +165,9 @@ MVM_PLUGIN_CHECK("a delayed connection is made in the end, and a stop cancels it
 
 MVM_PLUGIN_CHECK("the guest's connections end with the VM", "vsock", "", own_vm) {
   Machine m;
-  const auto port = subject().service("echo");
-  MVM_SKIP_UNLESS("service echo", port);
+  const uint32_t port = needed_service("echo");
   m.start();
-  const UniqueFd fd = m.open_stream(*port);
+  const UniqueFd fd = m.open_stream(port);
   MVM_REQUIRE(m.stop(true).status == MVM_OK);
   MVM_EXPECT(read_to_end(fd.get()) == "");
 }

@@ -213,12 +213,10 @@ Result<int> boot(const GlobalOptions& globals, const pb::BootRequest& request) {
   arguments.insert(arguments.end(), {"run", "--launched", request.name()});
   ProgressBar bar("copying the rootfs", globals.quiet);
   const auto explain_death = [&] { return CrashNote::where(store.paths(*VmName::parse(request.name())).crash_note()); };
-  constexpr std::chrono::milliseconds usual_timeout{30'000};
   constexpr std::chrono::milliseconds slack{5'000};
-  const auto silence =
-      slack + (request.timeout_ms() != 0 ? std::chrono::milliseconds(request.timeout_ms()) : usual_timeout);
   const auto booted = boot_detached(
-      arguments, request, silence, [&](uint64_t done, uint64_t total) { bar.show(done, total); }, explain_death);
+      arguments, request, boot_timeout(request) + slack, [&](uint64_t done, uint64_t total) { bar.show(done, total); },
+      explain_death);
   bar.finish();
   MVM_CHECK(booted);
   return 0;

@@ -91,21 +91,18 @@ bool is_file(const std::string& plugin) {
 Result<int> show_info(const GlobalOptions& globals, const InfoOptions& o) {
   std::filesystem::path path;
   pb::PluginDetails details;
-  if (is_file(o.plugin)) {
+  const bool by_file = is_file(o.plugin);
+  if (by_file) {
     MVM_TRY(path, trusted_plugin_file(o.plugin));
   } else {
     const PluginFinder finder = PluginFinder::standard();
     MVM_TRY(path, finder.find(o.plugin));
     for (const auto& candidate : finder.all()) {
       if (candidate.name != o.plugin || candidate.usable) continue;
-      pb::PluginView& other = *details.add_others();
-      other.set_name(candidate.name);
-      other.set_file(candidate.path.string());
-      other.set_status(candidate.shadowed ? "shadowed" : "refused");
-      other.set_reason(candidate.reason);
+      *details.add_others() = passed_over(candidate, candidate.reason);
     }
   }
-  MVM_TRY(*details.mutable_plugin(), probe_plugin(path, is_file(o.plugin) ? "" : o.plugin));
+  MVM_TRY(*details.mutable_plugin(), probe_plugin(path, by_file ? "" : o.plugin));
   MVM_CHECK(print(o.json || globals.json() ? to_json(details) + "\n" : text_of(details)));
   return 0;
 }

@@ -17,18 +17,9 @@ struct PluginOptions {
 };
 
 pb::PluginView view_of(const PluginCandidate& candidate, const std::filesystem::path& cache) {
-  pb::PluginView view;
-  if (candidate.usable) {
-    auto probed = cached_probe(cache, candidate.path, candidate.name);
-    if (probed) return *probed;
-    view.set_reason(probed.error().message);
-  } else {
-    view.set_reason(candidate.reason);
-  }
-  view.set_name(candidate.name);
-  view.set_file(candidate.path.string());
-  view.set_status(candidate.shadowed ? "shadowed" : "refused");
-  return view;
+  if (!candidate.usable) return passed_over(candidate, candidate.reason);
+  const auto probed = cached_probe(cache, candidate.path, candidate.name);
+  return probed ? *probed : passed_over(candidate, probed.error().message);
 }
 
 std::string table(const std::vector<pb::PluginView>& views) {

@@ -21,6 +21,7 @@
 #include "check/subject.hpp"
 #include "control/channel.hpp"
 #include "launch/spawn.hpp"
+#include "runner/noting_observer.hpp"
 #include "store/crash_note.hpp"
 
 namespace mvm::host {
@@ -37,16 +38,6 @@ struct Report {
   uint32_t number;
   int32_t verdict;  // -1: begins
   uint32_t details_size;
-};
-
-class NotingCalls final : public CallObserver {
- public:
-  explicit NotingCalls(CrashNote& note) : note_(note) {}
-  void call_begins(std::string_view call) noexcept override { note_.call_begins(call); }
-  void call_returned() noexcept override { note_.call_returned(); }
-
- private:
-  CrashNote& note_;
 };
 
 void tell(int fd, size_t number, int verdict, const std::string& details) {
@@ -210,7 +201,7 @@ int run_checks_as_child(const std::vector<size_t>& numbers, const std::string& n
   auto note = CrashNote::open(note_file);
   if (!note || !parent) return 1;
   (*note)->set_plugin(check::subject().plugin.filename().string());
-  NotingCalls calls(**note);
+  NotingObserver calls(**note);
   check::Machine::call_log() = &calls;
   for (const size_t number : numbers) {
     if (number >= check::all_checks().size()) return 1;

@@ -79,6 +79,15 @@ Result<pb::PluginView> probe_plugin(const std::filesystem::path& path, const std
   return fail(ErrorKind::failed, "{}: did not load within {} s", path.string(), probe_limit.count() / 1000);
 }
 
+pb::PluginView passed_over(const PluginCandidate& candidate, const std::string& reason) {
+  pb::PluginView view;
+  view.set_name(candidate.name);
+  view.set_file(candidate.path.string());
+  view.set_status(candidate.shadowed ? "shadowed" : "refused");
+  view.set_reason(reason);
+  return view;
+}
+
 int answer_probe(const std::filesystem::path& path, const std::string& name) {
   // What a plugin prints while it loads is none of the list's.
   const UniqueFd null = open_file("/dev/null", O_RDWR);

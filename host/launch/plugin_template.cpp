@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <regex>
 #include <system_error>
 
 #include <fcntl.h>
@@ -13,6 +12,7 @@
 
 #include "base/file.hpp"
 #include "base/process.hpp"
+#include "plugin/plugin_library.hpp"
 
 namespace mvm::host {
 namespace {
@@ -54,8 +54,7 @@ Result<void> copy_tree(const fs::path& from, const fs::path& to, const std::stri
 }
 
 Result<void> check_new(const std::string& name, const fs::path& directory) {
-  static const std::regex pattern("[a-z0-9][a-z0-9-]{0,31}");
-  if (!std::regex_match(name, pattern)) {
+  if (!is_plugin_name(name)) {
     return fail(ErrorKind::invalid, "{}: is no plugin's name: [a-z0-9][a-z0-9-]{{0,31}} (MVM-P14)", name);
   }
   std::error_code error;

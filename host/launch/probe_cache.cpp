@@ -11,16 +11,6 @@
 namespace mvm::host {
 namespace {
 
-#if defined(__APPLE__)
-int64_t nanoseconds(const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; }
-int64_t changed_ns(const struct stat& s) { return nanoseconds(s.st_ctimespec); }
-int64_t written_ns(const struct stat& s) { return nanoseconds(s.st_mtimespec); }
-#else
-int64_t nanoseconds(const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; }
-int64_t changed_ns(const struct stat& s) { return nanoseconds(s.st_ctim); }
-int64_t written_ns(const struct stat& s) { return nanoseconds(s.st_mtim); }
-#endif
-
 // Of the file as it is now; empty: there is none.
 std::optional<pb::ProbeRecord> identity_of(const std::filesystem::path& path, const std::string& name) {
   struct stat s {};
@@ -29,7 +19,7 @@ std::optional<pb::ProbeRecord> identity_of(const std::filesystem::path& path, co
   record.set_device(static_cast<uint64_t>(s.st_dev));
   record.set_inode(static_cast<uint64_t>(s.st_ino));
   record.set_size(static_cast<uint64_t>(s.st_size));
-  record.set_mtime_ns(written_ns(s));
+  record.set_mtime_ns(modified_ns(s));
   record.set_ctime_ns(changed_ns(s));
   record.set_host_version(MVM_VERSION);
   record.set_asked_name(name);

@@ -89,11 +89,6 @@ Result<std::string> text_field(const std::filesystem::path& path, const char* wh
   return std::string(field, end);
 }
 
-bool is_plugin_name(const std::string& name) {
-  static const std::regex pattern("[a-z0-9][a-z0-9-]{0,31}");
-  return std::regex_match(name, pattern);
-}
-
 Result<void> check_answer(const std::filesystem::path& path, const mvm_answer& answer) {
   if (answer.major < oldest_major || answer.major > MVM_ABI_MAJOR) {
     return fail(ErrorKind::failed, "{}: speaks ABI {}, this host {}-{} (MVM-P2)", path.string(), answer.major,
@@ -106,6 +101,11 @@ Result<void> check_answer(const std::filesystem::path& path, const mvm_answer& a
 }
 
 }  // namespace
+
+bool is_plugin_name(const std::string& name) {
+  static const std::regex pattern("[a-z0-9][a-z0-9-]{0,31}");
+  return std::regex_match(name, pattern);
+}
 
 Result<std::shared_ptr<const PluginLibrary>> PluginLibrary::load(const std::filesystem::path& path,
                                                                  const std::string& expected_name) {

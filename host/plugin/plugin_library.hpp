@@ -13,6 +13,9 @@
 
 namespace mvm::host {
 
+// [a-z0-9][a-z0-9-]{0,31} (MVM-P14).
+bool is_plugin_name(const std::string& name);
+
 struct PluginIdentity {
   std::string name;
   std::string version;

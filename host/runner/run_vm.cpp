@@ -16,6 +16,7 @@
 #include "control/control_client.hpp"
 #include "plugin/plugin_trust.hpp"
 #include "runner/boot_plan.hpp"
+#include "runner/noting_observer.hpp"
 #include "runner/runner.hpp"
 #include "runner/stray_output.hpp"
 #include "store/crash_note.hpp"
@@ -28,18 +29,6 @@ using std::chrono::milliseconds;
 
 // How long to wait for those who only look at the lock.
 constexpr milliseconds lock_patience{1000};
-constexpr milliseconds default_boot_timeout{30'000};
-
-// Notes calls into the plugin where a later reader finds them.
-class NotingObserver final : public CallObserver {
- public:
-  explicit NotingObserver(CrashNote& note) : note_(note) {}
-  void call_begins(std::string_view call) noexcept override { note_.call_begins(call); }
-  void call_returned() noexcept override { note_.call_returned(); }
-
- private:
-  CrashNote& note_;
-};
 
 // A VM whose runner answers is running: no patience with the lock changes that, nor that its directory was deleted.
 bool answers(const VmStore& store, const VmName& name) {
@@ -138,10 +127,6 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= enough) return;
   limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? enough : std::min(enough, limit.rlim_max);
   ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-milliseconds boot_timeout(const pb::BootRequest& request) {
-  return request.timeout_ms() != 0 ? milliseconds(request.timeout_ms()) : default_boot_timeout;
 }
 
 // From an empty process to a runner that is about to boot. `runner` is filled when there is one.
@@ -256,6 +241,11 @@ struct Session {
 };
 
 }  // namespace
+
+milliseconds boot_timeout(const pb::BootRequest& request) {
+  constexpr milliseconds usual{30'000};
+  return request.timeout_ms() != 0 ? milliseconds(request.timeout_ms()) : usual;
+}
 
 int run_vm(boost::asio::io_context& loop, const VmStore& store, const pb::BootRequest& request,
            const RunOptions& options, BootReporter& reporter, const std::function<void(StopRunner)>& on_started) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <functional>
 
 #include <boost/asio/io_context.hpp>
@@ -20,6 +21,9 @@ struct RunOptions {
   log::Level log_level = log::Level::info;
   std::string default_hypervisor;
 };
+
+// How long the plugin may take to boot: what was asked for, or the default.
+std::chrono::milliseconds boot_timeout(const pb::BootRequest& request);
 
 // Given to the caller once the runner can be asked to stop, e.g. when the caller of a detached boot goes away.
 using StopRunner = std::function<void()>;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/vm_index.hpp"
 
-#include <cstdlib>
 #include <utility>
 
 #include "base/file.hpp"
@@ -15,17 +14,6 @@ constexpr size_t max_index_bytes = 256 * 1024 * 1024;
 // Reading a record takes some 64 times as long as writing an entry: fewer changes than one in so many are read again.
 constexpr size_t read_over_write = 64;
 
-uint64_t ns(const timespec& t) {
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
-}
-#if defined(__APPLE__)
-uint64_t modified_ns(const struct stat& s) { return ns(s.st_mtimespec); }
-uint64_t changed_ns(const struct stat& s) { return ns(s.st_ctimespec); }
-#else
-uint64_t modified_ns(const struct stat& s) { return ns(s.st_mtim); }
-uint64_t changed_ns(const struct stat& s) { return ns(s.st_ctim); }
-#endif
-
 bool is_file(const pb::VmIndexEntry& entry, const struct stat& s) {
   return entry.inode() == static_cast<uint64_t>(s.st_ino) && entry.size() == static_cast<uint64_t>(s.st_size) &&
          entry.modified_ns() == modified_ns(s) && entry.changed_ns() == changed_ns(s);
@@ -34,7 +22,7 @@ bool is_file(const pb::VmIndexEntry& entry, const struct stat& s) {
 bool changed_just_now(const struct stat& s) {
   using namespace std::chrono;
   const auto now = duration_cast<nanoseconds>(system_clock::now().time_since_epoch());
-  const auto age = now - nanoseconds(static_cast<int64_t>(changed_ns(s)));
+  const auto age = now - nanoseconds(changed_ns(s));
   return age < VmIndex::racy;  // and in the future, where a clock was set back
 }
 
@@ -70,7 +58,7 @@ void VmIndex::keep(const pb::VmSummary& summary, const struct stat& s) {
 void VmIndex::save() {
   const size_t gone = by_name_.size() + kept_ - current_.size();
   if (current_.size() < fewest) return;
-  if ((kept_ + gone) * read_over_write < current_.size() || kept_ + gone == 0) return;
+  if ((kept_ + gone) * read_over_write < current_.size()) return;
   pb::VmIndexFile next;
   next.set_format(index_format);
   for (pb::VmIndexEntry* entry : current_) *next.add_entries() = *entry;

@@ -58,14 +58,8 @@ struct Fixture {
       auto& entry = *written.add_entries();
       entry.set_inode(s.st_ino);
       entry.set_size(static_cast<uint64_t>(s.st_size));
-#if defined(__APPLE__)
-      const timespec modified = s.st_mtimespec, changed = s.st_ctimespec;
-#else
-      const timespec modified = s.st_mtim, changed = s.st_ctim;
-#endif
-      entry.set_modified_ns(static_cast<uint64_t>(modified.tv_sec) * 1000000000 +
-                            static_cast<uint64_t>(modified.tv_nsec));
-      entry.set_changed_ns(static_cast<uint64_t>(changed.tv_sec) * 1000000000 + static_cast<uint64_t>(changed.tv_nsec));
+      entry.set_modified_ns(modified_ns(s));
+      entry.set_changed_ns(changed_ns(s));
       entry.mutable_summary()->set_name(name(i).str());
       entry.mutable_summary()->set_hypervisor("remembered");
       entry.mutable_summary()->set_state(std::string(to_string(state)));
