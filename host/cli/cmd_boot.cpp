@@ -162,9 +162,7 @@ RunOptions run_options(const GlobalOptions& globals, bool foreground) {
   RunOptions options;
   options.foreground = foreground;
   options.log_level = globals.verbose > 0 ? log::Level::debug : log::Level::info;
-  const char* environment = std::getenv("MVM_HYPERVISOR");
-  const bool said = environment != nullptr && *environment != '\0';
-  options.default_hypervisor = said ? environment : MVM_DEFAULT_HYPERVISOR;
+  options.default_hypervisor = default_hypervisor();
   return options;
 }
 

@@ -27,6 +27,9 @@ struct GlobalOptions {
   Result<VmStore> store() const { return VmStore::at(home); }
 };
 
+// $MVM_HYPERVISOR, or what this build was made with; may be empty.
+std::string default_hypervisor();
+
 // What the chosen command does: the exit code, or an error to print.
 using Action = std::function<Result<int>()>;
 
@@ -42,6 +45,7 @@ void add_wait(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_pause(CLI::App& app, const GlobalOptions& globals, Action& action);  // pause and resume
 void add_rm(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_plugins(CLI::App& app, const GlobalOptions& globals, Action& action);
+void add_doctor(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_plugin(CLI::App& app, const GlobalOptions& globals, Action& action);  // plugin check, info and new
 
 // To standard output; an error (failed) when that takes no more, as on a full disk.

@@ -108,7 +108,7 @@ int run_command_line(int argc, char** argv) {
   app.fallthrough();
   add_globals(app, globals);
   for (const auto add : {add_boot, add_stop, add_list, add_inspect, add_vsock_connect, add_share, add_pause, add_logs,
-                         add_wait, add_rm, add_plugins, add_plugin}) {
+                         add_wait, add_rm, add_plugins, add_doctor, add_plugin}) {
     add(app, globals, action);
   }
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) command->fallthrough();
@@ -118,6 +118,11 @@ int run_command_line(int argc, char** argv) {
     return usage_error(app, error);
   }
   return run(globals, action);
+}
+
+std::string default_hypervisor() {
+  const char* environment = std::getenv("MVM_HYPERVISOR");
+  return environment != nullptr && *environment != '\0' ? environment : MVM_DEFAULT_HYPERVISOR;
 }
 
 Result<void> print(std::string_view text) {

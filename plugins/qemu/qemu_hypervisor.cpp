@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "machine/accelerator.hpp"
 #include "machine/find_program.hpp"
 #include "machine/limits.hpp"
 #include "machine/options.hpp"
@@ -22,6 +23,13 @@ void add_kernel_formats(v1::HypervisorInfo& info) {
     info.add_kernel_formats(v1::KERNEL_FORMAT_ARM64_IMAGE);
     info.add_kernel_formats(v1::KERNEL_FORMAT_GZIP);
   }
+}
+
+void add_shortfalls(v1::HypervisorInfo& info, const SharingSupport& sharing) {
+  if (const auto refusal = kvm_refusal(kvm_device)) {
+    info.add_shortfalls(std::string("guests are emulated (TCG), which is slow: ") + refusal->what());
+  }
+  if (!sharing.supported) info.add_shortfalls(sharing.reason);
 }
 
 v1::HypervisorInfo describe(const SharingSupport& sharing) {
@@ -44,6 +52,7 @@ v1::HypervisorInfo describe(const SharingSupport& sharing) {
   info.set_graceful_stop(true);
   info.set_console_device(std::string(console_device(host_architecture())));
   info.set_console_input(true);
+  add_shortfalls(info, sharing);
   return info;
 }
 

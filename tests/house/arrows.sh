@@ -58,7 +58,8 @@ below() {
     runner) echo 'base disk forward control store plugin' ;;
     check) echo 'base plugin' ;;
     launch) echo 'base check control plugin runner store' ;;
-    cli) echo 'base check control store plugin runner launch' ;;
+    doctor) echo 'base launch plugin store' ;;
+    cli) echo 'base check control doctor store plugin runner launch' ;;
     .) echo 'cli' ;;
     *) echo 'unknown' ;;
   esac

@@ -17,13 +17,15 @@
 
 namespace mvm::qemu {
 
+inline constexpr const char* kvm_device = "/dev/kvm";
+
 // Why this user cannot use KVM through that device; nothing when it opens.
 std::optional<Error> kvm_refusal(const std::string& device);
 
 class AcceleratorChoice {
  public:
   struct Setting {
-    std::string kvm_device = "/dev/kvm";
+    std::string kvm_device = qemu::kvm_device;
     AcceleratorMemory memory = AcceleratorMemory::of_this_user();
     std::chrono::milliseconds limit = AcceleratorTrial::usual_limit;
   };
