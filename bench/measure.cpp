@@ -2,9 +2,11 @@
 #include "measure.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -58,6 +60,11 @@ void must_run(const std::vector<std::string>& command) {
   std::fprintf(stderr, "mvm-bench: failed:");
   for (const auto& word : command) std::fprintf(stderr, " %s", word.c_str());
   std::fprintf(stderr, "\n");
+  std::exit(1);
+}
+
+void give_up(const std::string& why) {
+  std::fprintf(stderr, "benchmark: %s: %s\n", why.c_str(), std::strerror(errno));
   std::exit(1);
 }
 

@@ -26,4 +26,7 @@ int run(const std::vector<std::string>& command);
 // The same that has to succeed: ends the benchmark with a message otherwise.
 void must_run(const std::vector<std::string>& command);
 
+// Ends the benchmark with that message.
+[[noreturn]] void give_up(const std::string& why);
+
 }  // namespace mvm::bench
