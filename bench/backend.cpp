@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 
 #include "base/local_socket.hpp"
@@ -58,6 +59,7 @@ class Backend {
     char& kind = kinds_[static_cast<size_t>(fd)];
     if (kind == 'g') return generate(fd);
     const ssize_t got = ::recv(fd, in_, sizeof(in_), 0);
+    if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) return void(::close(fd));
     size_t skip = 0;
     if (kind == 0) {

@@ -37,6 +37,7 @@ namespace fs = std::filesystem;
 
 // Our runner's own code. The guest is dialled on a thread beside the loop, as the runner dials it.
 void become_ours(uint16_t port, const std::string& socket, const std::string&) {
+  ::signal(SIGPIPE, SIG_IGN);  // as main.cpp has it
   boost::asio::io_context loop(1);
   boost::asio::thread_pool dialling(1);
   auto forwarder = host::PortForwarder::bind(loop, "127.0.0.1", port, 80);

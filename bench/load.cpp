@@ -87,31 +87,34 @@ Connect to_unix(const std::string& path) {
   };
 }
 
-Bulk bulk(const Connect& connect, int connections, std::chrono::milliseconds time) {
+// What moved; 0: not now.
+static uint64_t move_some(int fd, Way way, std::vector<char>& buffer) {
+  // MSG_TRUNC: TCP throws the bytes away instead of copying them, so that it is the forwarder that is measured.
+  const ssize_t n = way == Way::from_guest ? ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC)
+                                           : ::send(fd, buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (n == 0 || (n < 0 && errno != EAGAIN)) give_up("bulk: a connection ended");
+  return n > 0 ? static_cast<uint64_t>(n) : 0;
+}
+
+Bulk bulk(const Connect& connect, Way way, int connections, std::chrono::milliseconds time) {
   const UniqueFd loop(::epoll_create1(EPOLL_CLOEXEC));
   std::vector<UniqueFd> clients;
   for (int i = 0; i < connections; ++i) {
     clients.push_back(connect());
-    watch(loop.get(), clients.back().get(), EPOLLIN);
-    if (::send(clients.back().get(), "g", 1, MSG_NOSIGNAL) != 1) give_up("bulk: send");
+    watch(loop.get(), clients.back().get(), way == Way::from_guest ? EPOLLIN : EPOLLOUT);
+    if (::send(clients.back().get(), way == Way::from_guest ? "g" : "d", 1, MSG_NOSIGNAL) != 1) give_up("bulk: send");
   }
   std::array<epoll_event, 64> events;
-  std::vector<char> buffer(1 << 20);
-  Bulk got;
+  std::vector<char> buffer(256 * 1024);
+  Bulk moved;
   const auto begin = Clock::now();
   while (Clock::now() - begin < time) {
     const int count = ::epoll_wait(loop.get(), events.data(), events.size(), 5000);
-    if (count <= 0) give_up("bulk: nothing comes any more");
-    for (int i = 0; i < count; ++i) {
-      // MSG_TRUNC: TCP throws the bytes away instead of copying them, so that it is the forwarder that is measured.
-      const ssize_t n =
-          ::recv(events[static_cast<size_t>(i)].data.fd, buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
-      if (n == 0 || (n < 0 && errno != EAGAIN)) give_up("bulk: a connection ended");
-      if (n > 0) got.bytes += static_cast<uint64_t>(n);
-    }
+    if (count <= 0) give_up("bulk: nothing moves any more");
+    for (int i = 0; i < count; ++i) moved.bytes += move_some(events[static_cast<size_t>(i)].data.fd, way, buffer);
   }
-  got.seconds = since(begin);
-  return got;
+  moved.seconds = since(begin);
+  return moved;
 }
 
 double new_connections(uint16_t port, std::chrono::milliseconds time) {

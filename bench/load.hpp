@@ -16,12 +16,13 @@ using Connect = std::function<UniqueFd()>;
 Connect to_tcp(uint16_t port);
 Connect to_unix(const std::string& path);
 
-// Bytes that `connections` clients of the 'g' service got, and the seconds it took.
+// Bytes that `connections` clients of the 'g' service got, or sent to the 'd' service, and the seconds it took.
 struct Bulk {
   uint64_t bytes = 0;
   double seconds = 0;
 };
-Bulk bulk(const Connect& connect, int connections, std::chrono::milliseconds time);
+enum class Way { from_guest, to_guest };
+Bulk bulk(const Connect& connect, Way way, int connections, std::chrono::milliseconds time);
 
 // HTTP/1.0 answers of 1 KiB a second, 32 at a time, a connection each.
 double new_connections(uint16_t port, std::chrono::milliseconds time);

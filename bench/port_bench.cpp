@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto bulk_time = 400ms;
+constexpr auto bulk_time = 300ms;
 constexpr auto connecting_time = 300ms;
 constexpr int round_trips = 2000;
 constexpr uint16_t first_port = 21400;
@@ -34,9 +34,16 @@ struct Work {
 };
 
 constexpr Work works[] = {
-    {"bulk, 1 connection", "GiB/s", true},           {"bulk, 1 connection, CPU", "s/GiB", false},
-    {"bulk, 64 connections", "GiB/s", true},         {"bulk, 64 connections, CPU", "s/GiB", false},
-    {"new connections, HTTP 1 KiB", "1/s", true},    {"64-byte round trip, added, p50", "us", false},
+    {"from the guest, 1 connection", "GiB/s", true},
+    {"from the guest, 1, CPU", "s/GiB", false},
+    {"from the guest, 64 connections", "GiB/s", true},
+    {"from the guest, 64, CPU", "s/GiB", false},
+    {"to the guest, 1 connection", "GiB/s", true},
+    {"to the guest, 1, CPU", "s/GiB", false},
+    {"to the guest, 64 connections", "GiB/s", true},
+    {"to the guest, 64, CPU", "s/GiB", false},
+    {"new connections, HTTP 1 KiB", "1/s", true},
+    {"64-byte round trip, added, p50", "us", false},
     {"64-byte round trip, added, p99", "us", false},
 };
 constexpr size_t work_count = std::size(works);
@@ -48,21 +55,24 @@ struct Contender {
   std::vector<double> values[work_count];
 };
 
-void measure_bulk(Contender& c, int connections, size_t at) {
+void measure_bulk(Contender& c, Way way, int connections, size_t at) {
   const double before = c.running->cpu_seconds();
-  const Bulk got = bulk(to_tcp(c.port), connections, bulk_time);
+  const Bulk got = bulk(to_tcp(c.port), way, connections, bulk_time);
   const double amount = static_cast<double>(got.bytes) / gib;
   c.values[at].push_back(amount / got.seconds);
   c.values[at + 1].push_back((c.running->cpu_seconds() - before) / amount);
 }
 
-void measure_round(Contender& c, const Spread& direct) {
-  measure_bulk(c, 1, 0);
-  measure_bulk(c, 64, 2);
-  c.values[4].push_back(new_connections(c.port, connecting_time));
+void measure_round(Contender& c, const std::string& socket) {
+  measure_bulk(c, Way::from_guest, 1, 0);
+  measure_bulk(c, Way::from_guest, 64, 2);
+  measure_bulk(c, Way::to_guest, 1, 4);
+  measure_bulk(c, Way::to_guest, 64, 6);
+  c.values[8].push_back(new_connections(c.port, connecting_time));
+  const Spread direct = spread_of(round_trips_us(to_unix(socket), round_trips));
   const Spread through = spread_of(round_trips_us(to_tcp(c.port), round_trips));
-  c.values[5].push_back(through.median - direct.median);
-  c.values[6].push_back(through.p99 - direct.p99);
+  c.values[9].push_back(through.median - direct.median);
+  c.values[10].push_back(through.p99 - direct.p99);
 }
 
 void print_work(const std::vector<Contender>& all, size_t at) {
@@ -127,8 +137,7 @@ int main(int argc, char** argv) {
   }
   std::fflush(stdout);
   for (int round = 0; round < rounds; ++round) {
-    const Spread direct = spread_of(round_trips_us(to_unix(socket), round_trips));
-    for (auto& c : all) measure_round(c, direct);
+    for (auto& c : all) measure_round(c, socket);
   }
   for (size_t at = 0; at < work_count; ++at) print_work(all, at);
   for (auto& c : all) c.running.reset();

@@ -82,6 +82,7 @@ void Listener::back_off(int error) {
 
 void Listener::pause() {
   paused_ = true;
+  if (!limit_pace_.pass()) return;
   log::warn("{}: {} connections are open, which is the limit; further clients wait until one ends", label_,
             max_clients_);
 }

@@ -2,12 +2,14 @@
 // Takes clients off a listening socket.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
 
+#include "forward/log_pace.hpp"
 #include "forward/sockets.hpp"
 
 namespace mvm::host {
@@ -15,8 +17,8 @@ namespace mvm::host {
 inline constexpr size_t default_max_clients = 10'000;
 
 // Owned by whoever closes it and by its own handlers. At `max_clients` live ones it takes no more until one goes; for
-// want of descriptors or memory it waits for 100 ms; neither spins, both are logged once for each time they last, and
-// clients meanwhile queue in the kernel. Event loop: one thread, this one.
+// want of descriptors or memory it waits for 100 ms; neither spins, both are logged once for each time they last, the
+// limit not more than once in 10 s, and clients meanwhile queue in the kernel. Event loop: one thread, this one.
 class Listener : public std::enable_shared_from_this<Listener> {
  public:
   // gone: to be called once, when the client is closed.
@@ -42,6 +44,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   std::string label_;
   size_t max_clients_;
   size_t clients_ = 0;
+  LogPace limit_pace_{std::chrono::seconds(10)};
   bool paused_ = false;     // at max_clients_
   bool exhausted_ = false;  // no descriptors, no memory
   bool closed_ = false;
