@@ -87,41 +87,58 @@ struct Port {
   uint64_t open = 0;
   uint64_t connections = 0;
   uint64_t refused = 0;
+  size_t dialling = 0;
   LogPace refusals{std::chrono::seconds(1)};
   std::shared_ptr<RelayTotals> bytes = std::make_shared<RelayTotals>();
 };
 
-void refuse(Port& port, const std::string& why) {
-  ++port.refused;
-  if (const auto unsaid = port.refusals.pass()) {
-    log::warn("{}: guest port {}: {}; the client was closed{}", port.label, port.vsock_port, why,
-              *unsaid > 0 ? formatted(", as were {} before it", *unsaid) : "");
+// One client, from its arrival until its relay begins. Owned by its handlers.
+class Client : public std::enable_shared_from_this<Client> {
+ public:
+  Client(std::shared_ptr<Port> port, GuestConnector connect, UniqueFd fd, std::function<void()> gone)
+      : port_(std::move(port)), connect_(std::move(connect)), fd_(std::move(fd)), gone_(std::move(gone)) {
+    if (is_tcp(fd_.get())) set_no_delay(fd_.get());
+    ++port_->open;
+    ++port_->connections;
   }
-}
 
-void serve(const std::shared_ptr<Port>& port, const GuestConnector& connect, UniqueFd client,
-           std::function<void()> gone) {
-  if (is_tcp(client.get())) set_no_delay(client.get());
-  ++port->open;
-  ++port->connections;
-  auto ended = [port, gone = std::move(gone)] {
-    --port->open;
-    gone();
-  };
-  auto held = std::make_shared<UniqueFd>(std::move(client));
-  connect(port->vsock_port, std::chrono::milliseconds(0),
-          [port, held, ended = std::move(ended)](Result<UniqueFd> guest) mutable {
-            if (!guest) {
-              refuse(*port, guest.error().message);
-              held->reset();
-              return ended();
-            }
-            if (is_tcp(guest->get())) set_no_delay(guest->get());
-            start_relay(
-                port->loop, std::move(*held), std::move(*guest), {},
-                [ended = std::move(ended)](RelayTotals) mutable { ended(); }, port->bytes);
-          });
-}
+  void dial() {
+    ++port_->dialling;
+    connect_(port_->vsock_port, std::chrono::milliseconds(0), [self = shared_from_this()](Result<UniqueFd> guest) {
+      --self->port_->dialling;
+      if (guest) return self->relay(std::move(*guest));
+      self->refuse(guest.error().message);
+    });
+  }
+
+ private:
+  void relay(UniqueFd guest) {
+    if (is_tcp(guest.get())) set_no_delay(guest.get());
+    start_relay(
+        port_->loop, std::move(fd_), std::move(guest), {},
+        [port = port_, gone = std::move(gone_)](RelayTotals) {
+          --port->open;
+          gone();
+        },
+        port_->bytes);
+  }
+
+  void refuse(const std::string& why) {
+    ++port_->refused;
+    --port_->open;
+    if (const auto unsaid = port_->refusals.pass()) {
+      log::warn("{}: guest port {}: {}; the client was closed{}", port_->label, port_->vsock_port, why,
+                *unsaid > 0 ? formatted(", as were {} before it", *unsaid) : "");
+    }
+    fd_.reset();
+    gone_();
+  }
+
+  std::shared_ptr<Port> port_;
+  GuestConnector connect_;
+  UniqueFd fd_;
+  std::function<void()> gone_;
+};
 
 // The path of a listening Unix socket, removed in the end unless it is another's by then.
 class SocketFile {
@@ -153,9 +170,11 @@ class SocketForwarder final : public PortForwarder {
   ~SocketForwarder() override { listener_->close(); }
 
   void start(GuestConnector connect) override {
-    listener_->start([port = port_, connect = std::move(connect)](UniqueFd client, std::function<void()> gone) {
-      serve(port, connect, std::move(client), std::move(gone));
-    });
+    listener_->start(
+        [port = port_, connect = std::move(connect)](UniqueFd client, std::function<void()> gone) {
+          std::make_shared<Client>(port, connect, std::move(client), std::move(gone))->dial();
+        },
+        [port = port_] { return port->dialling * descriptors_per_client; });
   }
 
   Traffic traffic() const override {

@@ -1,10 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+#include <sys/socket.h>
+
 #include "e2e/support/sandbox.hpp"
+#include "e2e/support/stream.hpp"
 
 namespace mvm::test {
 namespace {
 
 std::string text(uint16_t port) { return std::to_string(port); }
+
+// What is sent to it goes no further: nobody reads what comes back.
+void send_until_full(const Fd& fd) {
+  const std::string block = some_bytes(65536);
+  pollfd ready{fd.get(), POLLOUT, 0};
+  while (::poll(&ready, 1, 500) == 1 && ::send(fd.get(), block.data(), block.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+  }
+}
+
+void reset(Fd& fd) {
+  const linger at_once{1, 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  fd.reset();
+}
 
 }  // namespace
 
@@ -239,6 +257,46 @@ TEST_CASE("what cannot be published on a running VM is refused with the reason a
   CHECK(send_and_receive(connect_tcp(static_cast<uint16_t>(std::stoi(port))), "still") == "still");
   box.must({"stop", "two"});
   CHECK_FAILS(publish("two", port + ":7"), 1, "two: is stopped, not running");
+}
+
+TEST_CASE("clients that never read, say nothing or reset do not hold up the others", "[e2e][publish]") {
+  const Sandbox box;
+  const uint16_t port = free_port();
+  box.must_boot("demo", {"--publish", text(port) + ":7"});
+  const Fd silent = connect_tcp(port);
+  Fd deaf = connect_tcp(port);
+  send_until_full(deaf);
+  for (int i = 0; i < 20; ++i) {
+    Fd rude = connect_tcp(port);
+    send_all(rude, some_bytes(100'000));
+    reset(rude);
+  }
+  const std::string bytes = some_bytes(1 << 20);
+  CHECK((send_and_receive(connect_tcp(port), bytes) == bytes));
+  send_all(silent, "now");
+  CHECK(receive(silent, 3) == "now");
+  reset(deaf);
+  CHECK((send_and_receive(connect_tcp(port), bytes) == bytes));
+  CHECK(box.state("demo") == "running");
+}
+
+TEST_CASE("a runner out of descriptors serves those it has, says so once and goes on when some come free",
+          "[e2e][publish]") {
+  const Sandbox box;
+  const uint16_t port = free_port();
+  box.must(box.boot_arguments("demo", {"--publish", text(port) + ":7"}),
+           {.prefix = {"/bin/sh", "-c", "ulimit -n 128; exec \"$@\"", "sh"}});
+  std::vector<Fd> clients;
+  for (int i = 0; i < 200; ++i) {
+    clients.push_back(connect_tcp(port));
+    REQUIRE(clients.back());
+    send_all(clients.back(), "x");
+  }
+  CHECK(receive(clients.front(), 1) == "x");
+  clients.clear();
+  CHECK(send_and_receive(connect_tcp(port), "at last") == "at last");
+  CHECK_THAT(slurp(box.vm("demo") / "runner.log"), ContainsSubstring("ulimit -n"));
+  CHECK(box.state("demo") == "running");
 }
 
 }  // namespace mvm::test
