@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -192,15 +193,29 @@ std::vector<Forwarder> forwarders() {
   return all;
 }
 
-Running::Running(const Forwarder& forwarder, uint16_t port, const std::string& socket, const std::string& directory)
-    : pid_(::fork()) {
+// Those that run, for give_up: nginx's workers outlive their master.
+static std::set<pid_t>& groups() {
+  static std::set<pid_t> all;
+  return all;
+}
+
+static void kill_groups() {
+  for (const pid_t group : groups()) ::kill(-group, SIGKILL);
+}
+
+Running::Running(const Forwarder& forwarder, uint16_t port, const std::string& socket, const std::string& directory) {
+  if (accepts(port)) give_up(host::formatted("port {} is taken by another program", port));
+  if (groups().empty()) std::atexit(kill_groups);
+  pid_ = ::fork();
   if (pid_ == 0) {
+    groups().clear();  // its parent's
     ::setpgid(0, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     forwarder.become(port, socket, directory);
     ::_exit(1);
   }
   ::setpgid(pid_, pid_);
+  groups().insert(pid_);
   // Programs that know nothing of us cannot say when they are ready.
   const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!accepts(port)) {
@@ -213,6 +228,7 @@ Running::Running(const Forwarder& forwarder, uint16_t port, const std::string& s
 
 Running::~Running() {
   ::kill(-pid_, SIGKILL);
+  groups().erase(pid_);
   ::waitpid(pid_, nullptr, 0);
 }
 

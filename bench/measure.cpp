@@ -63,8 +63,19 @@ void must_run(const std::vector<std::string>& command) {
   std::exit(1);
 }
 
+static std::string& measured() {
+  static std::string who = "benchmark";
+  return who;
+}
+
+void now_measuring(const std::string& who) { measured() = who; }
+
+void note(const std::string& what) {
+  std::fprintf(stderr, "%s: %s: %s\n", measured().c_str(), what.c_str(), std::strerror(errno));
+}
+
 void give_up(const std::string& why) {
-  std::fprintf(stderr, "benchmark: %s: %s\n", why.c_str(), std::strerror(errno));
+  note(why);
   std::exit(1);
 }
 

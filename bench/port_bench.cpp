@@ -34,16 +34,11 @@ struct Work {
 };
 
 constexpr Work works[] = {
-    {"from the guest, 1 connection", "GiB/s", true},
-    {"from the guest, 1, CPU", "s/GiB", false},
-    {"from the guest, 64 connections", "GiB/s", true},
-    {"from the guest, 64, CPU", "s/GiB", false},
-    {"to the guest, 1 connection", "GiB/s", true},
-    {"to the guest, 1, CPU", "s/GiB", false},
-    {"to the guest, 64 connections", "GiB/s", true},
-    {"to the guest, 64, CPU", "s/GiB", false},
-    {"new connections, HTTP 1 KiB", "1/s", true},
-    {"64-byte round trip, added, p50", "us", false},
+    {"from the guest, 1 connection", "GiB/s", true},   {"from the guest, 1, CPU", "s/GiB", false},
+    {"from the guest, 64 connections", "GiB/s", true}, {"from the guest, 64, CPU", "s/GiB", false},
+    {"to the guest, 1 connection", "GiB/s", true},     {"to the guest, 1, CPU", "s/GiB", false},
+    {"to the guest, 64 connections", "GiB/s", true},   {"to the guest, 64, CPU", "s/GiB", false},
+    {"new connections, HTTP 1 KiB", "1/s", true},      {"64-byte round trip, added, p50", "us", false},
     {"64-byte round trip, added, p99", "us", false},
 };
 constexpr size_t work_count = std::size(works);
@@ -94,6 +89,7 @@ void measure_idle(const std::vector<Contender>& all, const std::string& socket, 
   std::printf("\n%-34s %10s %10s\n", "idle connections", "number", "B each");
   uint16_t port = first_port + 100;
   for (const auto& c : all) {
+    now_measuring(c.forwarder.name);
     const Running fresh(c.forwarder, ++port, socket, directory);
     { const auto warm = idle_connections(to_tcp(port), 1); }
     const uint64_t before = fresh.resident_bytes();
@@ -137,7 +133,10 @@ int main(int argc, char** argv) {
   }
   std::fflush(stdout);
   for (int round = 0; round < rounds; ++round) {
-    for (auto& c : all) measure_round(c, socket);
+    for (auto& c : all) {
+      now_measuring(c.forwarder.name);
+      measure_round(c, socket);
+    }
   }
   for (size_t at = 0; at < work_count; ++at) print_work(all, at);
   for (auto& c : all) c.running.reset();
