@@ -150,6 +150,7 @@ void become_proxyd(uint16_t port, const std::string& socket, const std::string&)
   if (listening != 3) ::dup2(listening, 3);
   ::setenv("LISTEN_FDS", "1", 1);
   ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+  ::signal(SIGPIPE, SIG_IGN);  // as systemd starts its services
   become_program({proxyd, "--connections-max=9000", socket});
 }
 
@@ -230,6 +231,11 @@ Running::~Running() {
   ::kill(-pid_, SIGKILL);
   groups().erase(pid_);
   ::waitpid(pid_, nullptr, 0);
+}
+
+bool Running::alive() const {
+  siginfo_t ended{};
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0;
 }
 
 std::vector<pid_t> Running::processes() const {

@@ -31,6 +31,7 @@ class Running {
   Running& operator=(const Running&) = delete;
   ~Running();
 
+  bool alive() const;
   double cpu_seconds() const;       // of all its processes, those that ended too
   uint64_t resident_bytes() const;  // private and shared, of all its processes
 

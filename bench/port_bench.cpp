@@ -21,9 +21,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto bulk_time = 300ms;
-constexpr auto connecting_time = 300ms;
-constexpr int round_trips = 2000;
+constexpr auto bulk_time = 160ms;
+constexpr auto connecting_time = 200ms;
+constexpr int round_trips = 1000;
 constexpr uint16_t first_port = 21400;
 constexpr double gib = 1024.0 * 1024 * 1024;
 
@@ -135,6 +135,11 @@ int main(int argc, char** argv) {
   for (int round = 0; round < rounds; ++round) {
     for (auto& c : all) {
       now_measuring(c.forwarder.name);
+      if (!c.running->alive()) {
+        note("ended by itself; started again");
+        c.running.reset();
+        c.running = std::make_unique<Running>(c.forwarder, c.port, socket, scratch.path + "/" + std::to_string(c.port));
+      }
       measure_round(c, socket);
     }
   }
