@@ -39,8 +39,8 @@ class Relay : public std::enable_shared_from_this<Relay> {
       : a_(loop.get_executor()), b_(loop.get_executor()), ended_(std::move(ended)), sum_(std::move(sum)) {}
 
   bool take(UniqueFd a, UniqueFd b) {
-    // From TCP into a Unix socket splice costs a third of a copy, from a Unix socket into TCP more than one: a
-    // Unix socket's pages are small (docs/performance.md).
+    // From TCP into a Unix socket splice takes a third of a copy's time; the other way it takes more than a copy
+    // (docs/performance.md).
     a_to_b_.can_splice = is_tcp(a.get());
     b_to_a_.can_splice = is_tcp(b.get());
     return take_one(a_, std::move(a)) && take_one(b_, std::move(b));
