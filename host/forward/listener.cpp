@@ -70,8 +70,9 @@ UniqueFd Listener::next_client() {
     return lowest && room_above(lowest.get()) ? std::move(held_) : UniqueFd();
   }
   UniqueFd client = accept_client(socket_.native_handle());
-  if (client && !room_above(client.get())) held_ = std::move(client);
-  return client;
+  if (!client || room_above(client.get())) return client;
+  held_ = std::move(client);
+  return {};
 }
 
 // A new descriptor is the lowest that was free, so that fd tells how many are taken.
