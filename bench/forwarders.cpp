@@ -112,7 +112,7 @@ void become_thread_pairs(uint16_t port, const std::string& socket, const std::st
 }
 
 std::string write_config(const std::string& directory, const std::string& text) {
-  const std::string path = directory + "/config";
+  std::string path = directory + "/config";
   std::ofstream(path) << text;
   return path;
 }
