@@ -2,9 +2,11 @@
 #include "measure.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -58,6 +60,22 @@ void must_run(const std::vector<std::string>& command) {
   std::fprintf(stderr, "mvm-bench: failed:");
   for (const auto& word : command) std::fprintf(stderr, " %s", word.c_str());
   std::fprintf(stderr, "\n");
+  std::exit(1);
+}
+
+static std::string& measured() {
+  static std::string who = "benchmark";
+  return who;
+}
+
+void now_measuring(const std::string& who) { measured() = who; }
+
+void note(const std::string& what) {
+  std::fprintf(stderr, "%s: %s: %s\n", measured().c_str(), what.c_str(), std::strerror(errno));
+}
+
+void give_up(const std::string& why) {
+  note(why);
   std::exit(1);
 }
 

@@ -26,4 +26,13 @@ int run(const std::vector<std::string>& command);
 // The same that has to succeed: ends the benchmark with a message otherwise.
 void must_run(const std::vector<std::string>& command);
 
+// Who is being measured, for the messages of give_up and note.
+void now_measuring(const std::string& who);
+
+// To standard error, with errno's words.
+void note(const std::string& what);
+
+// Ends the benchmark with that message.
+[[noreturn]] void give_up(const std::string& why);
+
 }  // namespace mvm::bench

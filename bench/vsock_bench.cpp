@@ -32,11 +32,6 @@ constexpr int transfers = 5;
 constexpr size_t transfer_bytes = 64 * 1024 * 1024;
 constexpr uint32_t echo_port = 7, discard_port = 9, generate_port = 19;
 
-[[noreturn]] void give_up(const std::string& why) {
-  std::fprintf(stderr, "vsock-bench: %s\n", why.c_str());
-  std::exit(1);
-}
-
 class Guest {
  public:
   Guest(const std::string& kernel, const std::string& initrd, const std::string& accelerator) {

@@ -139,12 +139,12 @@ bool split_last(std::string_view& rest, std::string_view& last) {
   return colon != std::string_view::npos;
 }
 
-Result<uint16_t> parse_port(std::string_view publish, std::string_view which, std::string_view text) {
+Result<uint16_t> parse_port(std::string_view whole, std::string_view which, std::string_view text) {
   uint64_t value = 0;
   const bool is_number = !text.empty() && count_digits(text) == text.size();
   if (!is_number || !to_uint64(text, value) || value < 1 || value > 65535) {
-    return fail(ErrorKind::invalid, "{}: {} port {} is not a port; write a number from 1 to 65535",
-                subject("--publish", publish), which, text.empty() ? "\"\"" : shown(text));
+    return fail(ErrorKind::invalid, "{}: {} port {} is not a port; write a number from 1 to 65535", whole, which,
+                text.empty() ? "\"\"" : shown(text));
   }
   return static_cast<uint16_t>(value);
 }
@@ -155,19 +155,35 @@ bool is_address(int family, const std::string& text) {
   return text.find('\0') == std::string::npos && ::inet_pton(family, text.c_str(), unused.data()) == 1;
 }
 
-Result<std::string> parse_address(std::string_view publish, std::string_view text) {
+Result<std::string> parse_address(std::string_view whole, std::string_view text) {
   if (text.size() > 2 && text.front() == '[' && text.back() == ']') {
     std::string inner(text.substr(1, text.size() - 2));
     if (is_address(AF_INET6, inner)) return inner;
   } else if (std::string plain(text); is_address(AF_INET, plain)) {
     return plain;
   } else if (is_address(AF_INET6, plain)) {
-    return fail(ErrorKind::invalid, "{}: an IPv6 address goes in brackets; write [{}]:HOST:GUEST",
-                subject("--publish", publish), plain);
+    return fail(ErrorKind::invalid, "{}: an IPv6 address goes in brackets; write [{}]:HOST:GUEST", whole, plain);
   }
-  return fail(ErrorKind::invalid, "{}: address {} is not a numeric one; write for instance 127.0.0.1 or [::1]",
-              subject("--publish", publish), text.empty() ? "\"\"" : shown(text));
+  return fail(ErrorKind::invalid, "{}: address {} is not a numeric one; write for instance 127.0.0.1 or [::1]", whole,
+              text.empty() ? "\"\"" : shown(text));
 }
+
+Result<uint16_t> parse_guest_port(std::string_view whole, std::string_view text) {
+  constexpr uint16_t highest_guest_port = 55535;
+  MVM_TRY(const uint16_t port, parse_port(whole, "guest", text));
+  if (port <= highest_guest_port) return port;
+  return fail(ErrorKind::invalid,
+              "{}: guest port {} is over {}, the highest that can be forwarded (its vsock port is 10000 higher); "
+              "serve it on a lower port in the guest",
+              whole, port, highest_guest_port);
+}
+
+Result<std::string> parse_socket_path(std::string_view whole, std::string_view text) {
+  if (text.size() > unix_prefix.size() && text.find('\0') == std::string_view::npos) return std::string(text);
+  return fail(ErrorKind::invalid, "{}: has no path; write for instance unix:/run/web.sock:80", whole);
+}
+
+bool is_number(std::string_view text) { return !text.empty() && count_digits(text) == text.size(); }
 
 }  // namespace
 
@@ -211,29 +227,56 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view what, std::str
   return std::chrono::milliseconds(number.whole * unit + part);
 }
 
-Result<PortPair> parse_publish(std::string_view text) {
+std::string host_end_text(const std::string& address, uint32_t host_port) {
+  if (address.starts_with(unix_prefix)) return address;
+  const bool is_v6 = address.find(':') != std::string::npos;
+  return formatted("{}{}{}:{}", is_v6 ? "[" : "", address, is_v6 ? "]" : "", host_port);
+}
+
+Result<PortPair> parse_publish(std::string_view text, std::string_view what) {
+  const std::string whole = subject(what, text);
   std::string_view rest = text;
   std::string_view guest;
   std::string_view host;
   if (!split_last(rest, guest)) {
     return fail(ErrorKind::invalid, "{}: is not [ADDR:]HOST:GUEST; write for instance 8080:80 or 127.0.0.1:8080:80",
-                subject("--publish", text));
+                whole);
   }
-  const bool has_address = split_last(rest, host);
   PortPair pair;
   pair.address = "127.0.0.1";
-  if (has_address) {
-    MVM_TRY(pair.address, parse_address(text, rest));
+  if (text.starts_with(unix_prefix)) {
+    MVM_TRY(pair.address, parse_socket_path(whole, rest));
+  } else {
+    if (split_last(rest, host)) {
+      MVM_TRY(pair.address, parse_address(whole, rest));
+    }
+    MVM_TRY(pair.host_port, parse_port(whole, "host", host));
   }
-  MVM_TRY(pair.host_port, parse_port(text, "host", host));
-  MVM_TRY(pair.guest_port, parse_port(text, "guest", guest));
-  constexpr uint16_t highest_guest_port = 55535;
-  if (pair.guest_port > highest_guest_port) {
-    return fail(ErrorKind::invalid,
-                "{}: guest port {} is over {}, the highest that can be forwarded (its vsock port is 10000 higher); "
-                "serve it on a lower port in the guest",
-                subject("--publish", text), pair.guest_port, highest_guest_port);
+  MVM_TRY(pair.guest_port, parse_guest_port(whole, guest));
+  return pair;
+}
+
+Result<PortPair> parse_published(std::string_view text, std::string_view what) {
+  const std::string whole = subject(what, text);
+  std::string_view rest = text;
+  std::string_view last;
+  const bool has_more = split_last(rest, last);
+  PortPair pair;
+  pair.address = "127.0.0.1";
+  if (text.starts_with(unix_prefix)) {
+    // A path that ends in ":80" is told from a guest port by naming that too.
+    if (rest.size() > unix_prefix.size() && is_number(last)) return parse_publish(text, what);
+    MVM_TRY(pair.address, parse_socket_path(whole, text));
+    return pair;
   }
+  // "HOST:GUEST" and "ADDR:HOST:GUEST" against "ADDR:HOST": an address is no number, and an IPv6 one is in brackets.
+  const bool has_guest =
+      has_more && (is_number(rest) || (rest.rfind(':') != std::string_view::npos && rest.back() != ']'));
+  if (has_guest) return parse_publish(text, what);
+  if (has_more) {
+    MVM_TRY(pair.address, parse_address(whole, rest));
+  }
+  MVM_TRY(pair.host_port, parse_port(whole, "host", last));
   return pair;
 }
 

@@ -20,15 +20,23 @@ Result<uint64_t> parse_size(std::string_view what, std::string_view text);
 Result<std::chrono::milliseconds> parse_duration(std::string_view what, std::string_view text);
 
 struct PortPair {
-  std::string address;  // numeric; "127.0.0.1" where none was given
+  std::string address;  // numeric, "127.0.0.1" where none was given; or "unix:PATH", and no host port then
   uint16_t host_port = 0;
   uint16_t guest_port = 0;
 };
 
-// "[ADDR:]HOST:GUEST", an IPv6 ADDR in brackets: "8080:80", "0.0.0.0:8080:80", "[::1]:8080:80". Errors (invalid): not
-// of that form, port 0 or over 65535, guest port over 55535 (10000 + it must be a port the agent serves), ADDR not a
-// numeric address.
-Result<PortPair> parse_publish(std::string_view text);
+inline constexpr std::string_view unix_prefix = "unix:";
+
+// The host's end as users write it: "127.0.0.1:8080", "[::1]:8080", "unix:/run/web.sock".
+std::string host_end_text(const std::string& address, uint32_t host_port);
+
+// "[ADDR:]HOST:GUEST", an IPv6 ADDR in brackets: "8080:80", "0.0.0.0:8080:80", "[::1]:8080:80"; or "unix:PATH:GUEST".
+// Errors (invalid) begin with `what`: not of that form, port 0 or over 65535, guest port over 55535 (10000 + it must be
+// a port the agent serves), ADDR not a numeric address, no PATH.
+Result<PortPair> parse_publish(std::string_view text, std::string_view what = "--publish");
+
+// What unpublish takes: "[ADDR:]HOST[:GUEST]" or "unix:PATH[:GUEST]"; guest_port 0: any. Errors as parse_publish.
+Result<PortPair> parse_published(std::string_view text, std::string_view what = "unpublish");
 
 struct ShareText {
   std::string path;  // as written

@@ -58,7 +58,8 @@ void add_options(CLI::App& command, BootOptions& o) {
   command.add_option("--cpus", o.cpus, "Virtual processors (default: 2)")->type_name("N");
   command.add_option("--memory", o.memory, "Memory (default: 512M)")->type_name("SIZE");
   list("--share", o.shares, "Directory shared with the guest, read-only unless :rw; may be repeated", "DIR[:TAG][:rw]");
-  list("--publish", o.publish, "Host TCP port that leads to a port of the guest; may be repeated", "[ADDR:]HOST:GUEST");
+  list("--publish", o.publish, "Host TCP port, or unix:PATH, that leads to a port of the guest; may be repeated",
+       "[ADDR:]HOST:GUEST");
   list("--option", o.options, "The hypervisor's own option; may be repeated", "KEY=VALUE");
   command.add_option("--timeout", o.timeout, "How long the boot may take")->type_name("TIME")->capture_default_str();
   command.add_flag("--console-pty,!--no-console-pty", o.console_pty,
@@ -97,6 +98,12 @@ Result<void> fill_numbers(const BootOptions& o, pb::BootRequest& request) {
   return {};
 }
 
+// A Unix socket's path may be given from where the user stands.
+std::string absolute_host_end(const std::string& address) {
+  if (!address.starts_with(unix_prefix)) return address;
+  return std::string(unix_prefix) + absolute(address.substr(unix_prefix.size()));
+}
+
 Result<void> fill_lists(const BootOptions& o, pb::VmConfig& given) {
   for (const auto& text : emptied(o.disks) ? std::vector<std::string>() : o.disks) {
     MVM_TRY(const DiskText disk, parse_disk(text));
@@ -114,7 +121,7 @@ Result<void> fill_lists(const BootOptions& o, pb::VmConfig& given) {
   for (const auto& text : emptied(o.publish) ? std::vector<std::string>() : o.publish) {
     MVM_TRY(const PortPair port, parse_publish(text));
     auto* added = given.add_published_ports();
-    added->set_address(port.address);
+    added->set_address(absolute_host_end(port.address));
     added->set_host_port(port.host_port);
     added->set_guest_port(port.guest_port);
   }

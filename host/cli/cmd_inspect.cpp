@@ -61,6 +61,7 @@ pb::VmDetails details_of(const NamedVm& vm) {
   *details.mutable_spec() = record.spec();
   *details.mutable_shares() = live.info().shares();
   *details.mutable_published_ports() = record.spec().published_ports();
+  *details.mutable_port_traffic() = live.port_traffic();
   details.set_plugin(record.plugin());
   details.set_plugin_version(record.plugin_version());
   details.set_guest_address(live.info().guest_address().empty() ? record.guest_address() : live.info().guest_address());
@@ -95,7 +96,13 @@ std::string for_people(const pb::VmDetails& d) {
     row("share", formatted("{} as {} ({})", share.path(), share.tag(), share.read_only() ? "read-only" : "read-write"));
   }
   for (const auto& port : d.published_ports()) {
-    row("published", formatted("{}:{} to guest port {}", port.address(), port.host_port(), port.guest_port()));
+    row("published",
+        formatted("{} to guest port {}", host_end_text(port.address(), port.host_port()), port.guest_port()));
+  }
+  for (const auto& t : d.port_traffic()) {
+    row("traffic", formatted("{}: {} open, {} connections, {} refused, {} B to the guest, {} B from it",
+                             host_end_text(t.port().address(), t.port().host_port()), t.open(), t.connections(),
+                             t.refused(), t.bytes_to_guest(), t.bytes_from_guest()));
   }
   for (const auto& [key, value] : d.spec().options()) row("option", formatted("{}={}", key, value));
   row("guest address", d.guest_address());

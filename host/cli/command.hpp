@@ -39,7 +39,8 @@ void add_stop(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_list(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_inspect(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_vsock_connect(CLI::App& app, const GlobalOptions& globals, Action& action);
-void add_share(CLI::App& app, const GlobalOptions& globals, Action& action);  // share-dir and unshare-dir
+void add_share(CLI::App& app, const GlobalOptions& globals, Action& action);    // share-dir and unshare-dir
+void add_publish(CLI::App& app, const GlobalOptions& globals, Action& action);  // publish and unpublish
 void add_logs(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_wait(CLI::App& app, const GlobalOptions& globals, Action& action);
 void add_pause(CLI::App& app, const GlobalOptions& globals, Action& action);  // pause and resume

@@ -107,8 +107,8 @@ int run_command_line(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   add_globals(app, globals);
-  for (const auto add : {add_boot, add_stop, add_list, add_inspect, add_vsock_connect, add_share, add_pause, add_logs,
-                         add_wait, add_rm, add_plugins, add_doctor, add_plugin}) {
+  for (const auto add : {add_boot, add_stop, add_list, add_inspect, add_vsock_connect, add_share, add_publish,
+                         add_pause, add_logs, add_wait, add_rm, add_plugins, add_doctor, add_plugin}) {
     add(app, globals, action);
   }
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) command->fallthrough();

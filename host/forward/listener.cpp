@@ -4,6 +4,9 @@
 #include <chrono>
 #include <utility>
 
+#include <fcntl.h>
+#include <sys/resource.h>
+
 #include "base/file.hpp"
 #include "base/log.hpp"
 
@@ -28,8 +31,9 @@ Listener::Listener(boost::asio::io_context& loop, UniqueFd listening, std::strin
   listening.release();
 }
 
-void Listener::start(OnClient on_client) {
+void Listener::start(OnClient on_client, std::function<size_t()> still_needed) {
   on_client_ = std::move(on_client);
+  still_needed_ = std::move(still_needed);
   wait();
 }
 
@@ -39,6 +43,8 @@ void Listener::close() {
   error_code ignored;
   socket_.close(ignored);
   on_client_ = nullptr;
+  still_needed_ = nullptr;
+  held_.reset();
 }
 
 void Listener::wait() {
@@ -50,15 +56,37 @@ void Listener::wait() {
 void Listener::accept_some() {
   for (int i = 0; i < accepts_per_wakeup; ++i) {
     if (clients_ >= max_clients_) return pause();
-    UniqueFd client = accept_client(socket_.native_handle());
-    if (!client) return accept_failed(errno);
-    if (std::exchange(exhausted_, false)) log::info("{}: accepts clients again", label_);
-    ++clients_;
-    const OnClient on_client = on_client_;  // it may close this listener
-    on_client(std::move(client), [self = shared_from_this()] { self->client_gone(); });
+    UniqueFd client = next_client();
+    if (!client) return held_ ? back_off(EMFILE) : accept_failed(errno);
+    serve(std::move(client));
     if (closed_) return;
   }
   wait();
+}
+
+UniqueFd Listener::next_client() {
+  if (held_) {
+    const UniqueFd lowest(::fcntl(held_.get(), F_DUPFD_CLOEXEC, 0));
+    return lowest && room_above(lowest.get()) ? std::move(held_) : UniqueFd();
+  }
+  UniqueFd client = accept_client(socket_.native_handle());
+  if (!client || room_above(client.get())) return client;
+  held_ = std::move(client);
+  return {};
+}
+
+// A new descriptor is the lowest that was free, so that fd tells how many are taken.
+bool Listener::room_above(int fd) const {
+  rlimit limit{};
+  if (!still_needed_ || ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return true;
+  return static_cast<rlim_t>(fd) + still_needed_() + descriptors_per_client <= limit.rlim_cur;
+}
+
+void Listener::serve(UniqueFd client) {
+  if (std::exchange(exhausted_, false)) log::info("{}: accepts clients again", label_);
+  ++clients_;
+  const OnClient on_client = on_client_;  // it may close this listener
+  on_client(std::move(client), [self = shared_from_this()] { self->client_gone(); });
 }
 
 void Listener::accept_failed(int error) {
@@ -82,6 +110,7 @@ void Listener::back_off(int error) {
 
 void Listener::pause() {
   paused_ = true;
+  if (!limit_pace_.pass()) return;
   log::warn("{}: {} connections are open, which is the limit; further clients wait until one ends", label_,
             max_clients_);
 }

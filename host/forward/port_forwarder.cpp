@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "forward/port_forwarder.hpp"
 
+#include <filesystem>
 #include <utility>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.hpp"
+#include "base/local_socket.hpp"
 #include "base/log.hpp"
+#include "base/parse.hpp"
 #include "forward/listener.hpp"
+#include "forward/log_pace.hpp"
 #include "forward/relay.hpp"
 #include "forward/sockets.hpp"
 
@@ -38,12 +44,6 @@ bool to_endpoint(const std::string& address, uint16_t port, Endpoint& endpoint) 
   v6->sin6_port = htons(port);
   endpoint.size = sizeof(*v6);
   return true;
-}
-
-// "127.0.0.1:8080:80", as --publish takes it.
-std::string publish_text(const std::string& address, uint16_t host_port, uint16_t guest_port) {
-  const bool is_v6 = address.find(':') != std::string::npos;
-  return formatted("{}{}{}:{}:{}", is_v6 ? "[" : "", address, is_v6 ? "]" : "", host_port, guest_port);
 }
 
 std::string why_not_bound(int error, const std::string& address, uint16_t port) {
@@ -76,60 +76,152 @@ int bind_and_listen(int fd, const Endpoint& endpoint) {
   return ::listen(fd, SOMAXCONN) == 0 ? 0 : errno;
 }
 
-class TcpForwarder final : public PortForwarder {
- public:
-  TcpForwarder(boost::asio::io_context& loop, UniqueFd listening, std::string label, uint16_t guest_port)
-      : loop_(loop),
-        label_(std::move(label)),
-        vsock_port_(guest_forward_base + guest_port),
-        listener_(std::make_shared<Listener>(loop, std::move(listening), label_)) {}
-  ~TcpForwarder() override { listener_->close(); }
+// Shared by a forwarder and its connections, which outlive it. On the loop.
+struct Port {
+  Port(boost::asio::io_context& on, std::string name, uint16_t guest_port)
+      : loop(on), label(std::move(name)), vsock_port(guest_forward_base + guest_port) {}
 
-  void start(GuestConnector connect) override {
-    listener_->start([&loop = loop_, label = label_, port = vsock_port_, connect = std::move(connect)](
-                         UniqueFd client, std::function<void()> gone) {
-      serve(loop, label, port, connect, std::move(client), std::move(gone));
+  boost::asio::io_context& loop;
+  std::string label;
+  uint32_t vsock_port;
+  uint64_t open = 0;
+  uint64_t connections = 0;
+  uint64_t refused = 0;
+  size_t dialling = 0;
+  LogPace refusals{std::chrono::seconds(1)};
+  std::shared_ptr<RelayTotals> bytes = std::make_shared<RelayTotals>();
+};
+
+// One client, from its arrival until its relay begins. Owned by its handlers.
+class Client : public std::enable_shared_from_this<Client> {
+ public:
+  Client(std::shared_ptr<Port> port, GuestConnector connect, UniqueFd fd, std::function<void()> gone)
+      : port_(std::move(port)), connect_(std::move(connect)), fd_(std::move(fd)), gone_(std::move(gone)) {
+    if (is_tcp(fd_.get())) set_no_delay(fd_.get());
+    ++port_->open;
+    ++port_->connections;
+  }
+
+  void dial() {
+    ++port_->dialling;
+    connect_(port_->vsock_port, std::chrono::milliseconds(0), [self = shared_from_this()](Result<UniqueFd> guest) {
+      --self->port_->dialling;
+      if (guest) return self->relay(std::move(*guest));
+      self->refuse(guest.error().message);
     });
   }
 
  private:
-  // Nothing of the forwarder: a connection outlives it.
-  static void serve(boost::asio::io_context& loop, const std::string& label, uint32_t port,
-                    const GuestConnector& connect, UniqueFd client, std::function<void()> gone) {
-    set_no_delay(client.get());
-    auto held = std::make_shared<UniqueFd>(std::move(client));
-    connect(port, std::chrono::milliseconds(0),
-            [&loop, label, port, held, gone = std::move(gone)](Result<UniqueFd> guest) {
-              if (!guest) {
-                log::warn("{}: guest port {}: {}; the client was closed", label, port, guest.error().message);
-                held->reset();
-                return gone();
-              }
-              set_no_delay(guest->get());
-              start_relay(loop, std::move(*held), std::move(*guest), {}, [gone](RelayTotals) { gone(); });
-            });
+  void relay(UniqueFd guest) {
+    if (is_tcp(guest.get())) set_no_delay(guest.get());
+    start_relay(
+        port_->loop, std::move(fd_), std::move(guest), {},
+        [port = port_, gone = std::move(gone_)](RelayTotals) {
+          --port->open;
+          gone();
+        },
+        port_->bytes);
   }
 
-  boost::asio::io_context& loop_;
-  std::string label_;
-  uint32_t vsock_port_;
-  std::shared_ptr<Listener> listener_;
+  void refuse(const std::string& why) {
+    ++port_->refused;
+    --port_->open;
+    if (const auto unsaid = port_->refusals.pass()) {
+      log::warn("{}: guest port {}: {}; the client was closed{}", port_->label, port_->vsock_port, why,
+                *unsaid > 0 ? formatted(", as were {} before it", *unsaid) : "");
+    }
+    fd_.reset();
+    gone_();
+  }
+
+  std::shared_ptr<Port> port_;
+  GuestConnector connect_;
+  UniqueFd fd_;
+  std::function<void()> gone_;
 };
 
-}  // namespace
+// The path of a listening Unix socket, removed in the end unless it is another's by then.
+class SocketFile {
+ public:
+  SocketFile() = default;
+  explicit SocketFile(std::filesystem::path path) : path_(std::move(path)) {
+    struct stat found {};
+    if (::lstat(path_.c_str(), &found) == 0) inode_ = found.st_ino;
+  }
+  SocketFile(SocketFile&& other) noexcept : path_(std::exchange(other.path_, {})), inode_(other.inode_) {}
+  SocketFile& operator=(SocketFile&&) = delete;
+  ~SocketFile() {
+    struct stat found {};
+    if (!path_.empty() && ::lstat(path_.c_str(), &found) == 0 && found.st_ino == inode_) ::unlink(path_.c_str());
+  }
 
-Result<std::unique_ptr<PortForwarder>> PortForwarder::bind(boost::asio::io_context& loop, const std::string& address,
-                                                           uint16_t host_port, uint16_t guest_port) {
-  const std::string label = "--publish " + publish_text(address, host_port, guest_port);
+ private:
+  std::filesystem::path path_;
+  ino_t inode_ = 0;
+};
+
+class SocketForwarder final : public PortForwarder {
+ public:
+  SocketForwarder(boost::asio::io_context& loop, UniqueFd listening, SocketFile file, std::string label,
+                  uint16_t guest_port)
+      : port_(std::make_shared<Port>(loop, std::move(label), guest_port)),
+        listener_(std::make_shared<Listener>(loop, std::move(listening), port_->label)),
+        file_(std::move(file)) {}
+  ~SocketForwarder() override { listener_->close(); }
+
+  void start(GuestConnector connect) override {
+    listener_->start(
+        [port = port_, connect = std::move(connect)](UniqueFd client, std::function<void()> gone) {
+          std::make_shared<Client>(port, connect, std::move(client), std::move(gone))->dial();
+        },
+        [port = port_] { return port->dialling * descriptors_per_client; });
+  }
+
+  Traffic traffic() const override {
+    return {port_->open, port_->connections, port_->refused, port_->bytes->bytes_a_to_b, port_->bytes->bytes_b_to_a};
+  }
+
+ private:
+  std::shared_ptr<Port> port_;
+  std::shared_ptr<Listener> listener_;
+  SocketFile file_;
+};
+
+// listen_local replaces a socket that lies there; one that somebody serves must stay.
+Result<UniqueFd> listen_unix(const std::string& label, const std::string& path) {
+  if (const UniqueFd served = connect_local(path); served || errno == EAGAIN) {
+    return fail(ErrorKind::failed,
+                "{}: {} is served by another program or VM; publish another path, or end what serves it", label, path);
+  }
+  auto socket = listen_local(path);
+  if (!socket) return fail(socket.error().kind, "{}: {}", label, socket.error().message);
+  return socket;
+}
+
+Result<UniqueFd> listen_tcp(const std::string& label, const std::string& address, uint16_t port) {
   Endpoint endpoint;
-  if (!to_endpoint(address, host_port, endpoint)) {
+  if (!to_endpoint(address, port, endpoint)) {
     return fail(ErrorKind::invalid, "{}: address {} is not a numeric one; write for instance 127.0.0.1 or [::1]", label,
                 address);
   }
   UniqueFd socket = open_stream_socket(endpoint.family());
   const int error = socket ? bind_and_listen(socket.get(), endpoint) : errno;
-  if (error != 0) return fail(ErrorKind::failed, "{}: {}", label, why_not_bound(error, address, host_port));
-  return std::make_unique<TcpForwarder>(loop, std::move(socket), label, guest_port);
+  if (error != 0) return fail(ErrorKind::failed, "{}: {}", label, why_not_bound(error, address, port));
+  return socket;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PortForwarder>> PortForwarder::bind(boost::asio::io_context& loop, const std::string& address,
+                                                           uint16_t host_port, uint16_t guest_port) {
+  const std::string label = formatted("--publish {}:{}", host_end_text(address, host_port), guest_port);
+  if (!address.starts_with(unix_prefix)) {
+    MVM_TRY(UniqueFd socket, listen_tcp(label, address, host_port));
+    return std::make_unique<SocketForwarder>(loop, std::move(socket), SocketFile(), label, guest_port);
+  }
+  const std::string path = address.substr(unix_prefix.size());
+  MVM_TRY(UniqueFd socket, listen_unix(label, path));
+  return std::make_unique<SocketForwarder>(loop, std::move(socket), SocketFile(path), label, guest_port);
 }
 
 }  // namespace mvm::host

@@ -36,6 +36,9 @@ void prepare_socket(int fd);
 // send without SIGPIPE.
 ssize_t send_some(int fd, const void* data, size_t size);
 
+// Whether the socket's addresses are of IPv4 or IPv6.
+bool is_tcp(int fd);
+
 // TCP: without delay. Any other socket is left as it is.
 void set_no_delay(int fd);
 

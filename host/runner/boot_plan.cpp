@@ -161,8 +161,8 @@ Result<void> check_ports(const pb::VmConfig& config) {
   std::set<std::pair<std::string, uint32_t>> taken;
   for (const auto& port : config.published_ports()) {
     if (taken.emplace(port.address(), port.host_port()).second) continue;
-    return fail(ErrorKind::invalid, "--publish {}:{}: is given twice: publish each host port once", port.host_port(),
-                port.guest_port());
+    return fail(ErrorKind::invalid, "--publish {}:{}: is given twice: publish each host port once",
+                host_end_text(port.address(), port.host_port()), port.guest_port());
   }
   return {};
 }

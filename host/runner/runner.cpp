@@ -12,6 +12,7 @@
 
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/parse.hpp"
 #include "base/process.hpp"
 #include "base/time.hpp"
 #include "disk/disk_copy.hpp"
@@ -45,6 +46,10 @@ pb::ControlReply failure_reply(const Error& error) {
   reply.mutable_failure()->set_exit_code(static_cast<int>(error.kind));
   reply.mutable_failure()->set_message(error.message);
   return reply;
+}
+
+bool same_host_end(const pb::PublishedPort& one, const pb::PublishedPort& other) {
+  return one.address() == other.address() && one.host_port() == other.host_port();
 }
 
 std::string_view exit_reason_name(v1::ExitReason reason) {
@@ -159,17 +164,20 @@ Result<void> Runner::bind_everything() {
                                            handle(request, std::move(reply));
                                          }));
   MVM_TRY(vsock_, VsockSocket::bind(loop_, setup_.sockets.vsock()));
-  for (const auto& port : setup_.record.spec().published_ports()) {
-    MVM_TRY(auto forward, PortForwarder::bind(loop_, port.address(), static_cast<uint16_t>(port.host_port()),
-                                              static_cast<uint16_t>(port.guest_port())));
-    forwards_.push_back(std::move(forward));
-  }
+  for (const auto& port : setup_.record.spec().published_ports()) MVM_CHECK(bind_port(port));
   // Last, since it sets the log of the boot before aside.
   MVM_TRY(console_, ConsoleLog::create(loop_, files.console_log()));
   if (setup_.record.spec().pty()) {
     MVM_CHECK(console_->open_pty());
     setup_.record.set_console_pty(console_->pty_path());
   }
+  return {};
+}
+
+Result<void> Runner::bind_port(const pb::PublishedPort& port) {
+  MVM_TRY(auto forward, PortForwarder::bind(loop_, port.address(), static_cast<uint16_t>(port.host_port()),
+                                            static_cast<uint16_t>(port.guest_port())));
+  forwards_.push_back(std::move(forward));
   return {};
 }
 
@@ -248,11 +256,8 @@ void Runner::booted(const std::string& vm_info) {
   setup_.record.set_guest_address(info.guest_address());
   enter(VmHappening::boot_done);
   if (auto saved = save(); !saved) return boot_failed(saved.error());
-  const auto connector = [this](uint32_t port, milliseconds keep_trying, std::function<void(Result<UniqueFd>)> done) {
-    connect_guest(port, keep_trying, std::move(done));
-  };
-  for (const auto& forward : forwards_) forward->start(connector);
-  vsock_->start(connector);
+  for (const auto& forward : forwards_) forward->start(connector());
+  vsock_->start(connector());
   log::info("{}: running", setup_.name.str());
   reported_ = true;
   reporter_.running();
@@ -433,6 +438,10 @@ void Runner::handle(const pb::ControlRequest& request, ControlServer::Reply repl
       return handle_share(request.share_dir().share(), std::move(reply));
     case pb::ControlRequest::kUnshareDir:
       return handle_unshare(request.unshare_dir().tag(), std::move(reply));
+    case pb::ControlRequest::kPublish:
+      return handle_publish(request.publish().port(), std::move(reply));
+    case pb::ControlRequest::kUnpublish:
+      return handle_unpublish(request.unpublish().port(), std::move(reply));
     case pb::ControlRequest::kPause:
       return handle_pause(std::move(reply));
     case pb::ControlRequest::kResume:
@@ -546,6 +555,90 @@ void Runner::handle_unshare(const std::string& tag, ControlServer::Reply reply) 
       });
 }
 
+void Runner::handle_publish(const pb::PublishedPort& wanted, ControlServer::Reply reply) {
+  const Result<void> done = publish(wanted);
+  reply(done ? done_reply() : failure_reply(done.error()), UniqueFd());
+}
+
+void Runner::handle_unpublish(const pb::PublishedPort& wanted, ControlServer::Reply reply) {
+  const Result<void> done = unpublish(wanted);
+  reply(done ? done_reply() : failure_reply(done.error()), UniqueFd());
+}
+
+Result<void> Runner::publish(const pb::PublishedPort& wanted) {
+  const std::string& name = setup_.name.str();
+  const std::string host_end = host_end_text(wanted.address(), wanted.host_port());
+  if (state() != VmState::running && state() != VmState::paused) {
+    return fail(ErrorKind::failed, "{}: is {}, not running", name, to_string(state()));
+  }
+  if (!setup_.info.vsock()) {
+    return fail(ErrorKind::unsupported, "publish: {} has no vsock to reach the guest by", setup_.record.hypervisor());
+  }
+  auto& ports = *setup_.record.mutable_spec()->mutable_published_ports();
+  const auto same =
+      std::find_if(ports.begin(), ports.end(), [&](const auto& port) { return same_host_end(port, wanted); });
+  if (same != ports.end()) {
+    return fail(ErrorKind::invalid, "{}: publishes {} already, to guest port {}; unpublish it first", name, host_end,
+                same->guest_port());
+  }
+  MVM_CHECK(bind_port(wanted));
+  *ports.Add() = wanted;
+  if (auto saved = save(); !saved) {
+    ports.RemoveLast();
+    forwards_.pop_back();
+    return saved;
+  }
+  forwards_.back()->start(connector());
+  log::info("{}: publishes {} to guest port {}", name, host_end, wanted.guest_port());
+  return {};
+}
+
+Result<void> Runner::unpublish(const pb::PublishedPort& wanted) {
+  const std::string& name = setup_.name.str();
+  const std::string host_end = host_end_text(wanted.address(), wanted.host_port());
+  auto& ports = *setup_.record.mutable_spec()->mutable_published_ports();
+  const auto same =
+      std::find_if(ports.begin(), ports.end(), [&](const auto& port) { return same_host_end(port, wanted); });
+  if (same == ports.end() || forwards_.size() != static_cast<size_t>(ports.size())) {
+    return fail(ErrorKind::failed, "{}: does not publish {}; `mvmhost inspect {}` says what it does", name, host_end,
+                name);
+  }
+  if (wanted.guest_port() != 0 && wanted.guest_port() != same->guest_port()) {
+    return fail(ErrorKind::failed, "{}: publishes {} to guest port {}, not {}", name, host_end, same->guest_port(),
+                wanted.guest_port());
+  }
+  // The record first: should it not be written, nothing has changed.
+  const auto at = same - ports.begin();
+  const auto before = ports;
+  ports.erase(same);
+  if (auto saved = save(); !saved) {
+    ports = before;
+    return saved;
+  }
+  forwards_.erase(forwards_.begin() + at);
+  log::info("{}: publishes {} no longer", name, host_end);
+  return {};
+}
+
+GuestConnector Runner::connector() {
+  return [this](uint32_t port, milliseconds keep_trying, std::function<void(Result<UniqueFd>)> done) {
+    connect_guest(port, keep_trying, std::move(done));
+  };
+}
+
+void Runner::add_traffic(pb::InspectReply& inspected) const {
+  for (size_t i = 0; i < forwards_.size(); ++i) {
+    const PortForwarder::Traffic traffic = forwards_[i]->traffic();
+    auto* told = inspected.add_port_traffic();
+    *told->mutable_port() = setup_.record.spec().published_ports(static_cast<int>(i));
+    told->set_open(traffic.open);
+    told->set_connections(traffic.connections);
+    told->set_refused(traffic.refused);
+    told->set_bytes_to_guest(traffic.bytes_to_guest);
+    told->set_bytes_from_guest(traffic.bytes_from_guest);
+  }
+}
+
 void Runner::handle_inspect(ControlServer::Reply reply) {
   plugin_->call_plain(
       "list", look_limit, [](PluginHypervisor& plugin) { return plugin.list(); },
@@ -557,6 +650,7 @@ void Runner::handle_inspect(ControlServer::Reply reply) {
         if (listed && list.ParseFromString(*listed) && list.vms_size() > 0) *inspected->mutable_info() = list.vms(0);
         inspected->mutable_info()->clear_shares();
         for (const auto& share : shares_) *inspected->mutable_info()->add_shares() = share;
+        add_traffic(*inspected);
         reply(std::move(answer), UniqueFd());
       });
 }

@@ -94,7 +94,14 @@ class Runner {
   void change_pause(VmState from, VmHappening happening, const char* verb,
                     std::function<void(PluginHypervisor&, Completion)> start,
                     std::function<void(Result<std::string>)> done);
+  void handle_publish(const pb::PublishedPort& wanted, ControlServer::Reply reply);
+  void handle_unpublish(const pb::PublishedPort& wanted, ControlServer::Reply reply);
+  Result<void> publish(const pb::PublishedPort& wanted);
+  Result<void> unpublish(const pb::PublishedPort& wanted);
+  Result<void> bind_port(const pb::PublishedPort& port);
+  GuestConnector connector();
   void handle_inspect(ControlServer::Reply reply);
+  void add_traffic(pb::InspectReply& inspected) const;
   void connect_guest(uint32_t port, std::chrono::milliseconds keep_trying, std::function<void(Result<UniqueFd>)> done);
   void listen_for_guest();
   void wait_for_signal();
@@ -110,7 +117,7 @@ class Runner {
   std::unique_ptr<PluginCaller> plugin_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<VsockSocket> vsock_;
-  std::vector<std::unique_ptr<PortForwarder>> forwards_;
+  std::vector<std::unique_ptr<PortForwarder>> forwards_;  // one for each of the record's published ports, in order
   std::shared_ptr<ConsoleLog> console_;
   std::vector<UniqueFd> disk_locks_;
   std::vector<v1::Share> shares_;  // in force

@@ -129,6 +129,38 @@ TEST_CASE("a published port has a host port, a guest port and perhaps an address
   CHECK(six->host_port == 65535);
 }
 
+TEST_CASE("a Unix socket is published by its path") {
+  const auto socket = parse_publish("unix:/run/a:b.sock:80");
+  REQUIRE(socket);
+  CHECK(socket->address == "unix:/run/a:b.sock");
+  CHECK(socket->host_port == 0);
+  CHECK(socket->guest_port == 80);
+  CHECK(host_end_text(socket->address, 0) == "unix:/run/a:b.sock");
+  CHECK(bad_publish("unix::80") == "--publish unix::80: has no path; write for instance unix:/run/web.sock:80");
+  CHECK_FALSE(parse_publish("unix:/run/a.sock"));
+}
+
+TEST_CASE("a published port is named by its host's end, with or without the guest's") {
+  const auto end = [](std::string_view text) {
+    const auto port = parse_published(text);
+    return port ? host_end_text(port->address, port->host_port) + " " + std::to_string(port->guest_port)
+                : port.error().message;
+  };
+  CHECK(end("8080") == "127.0.0.1:8080 0");
+  CHECK(end("8080:80") == "127.0.0.1:8080 80");
+  CHECK(end("0.0.0.0:8080") == "0.0.0.0:8080 0");
+  CHECK(end("0.0.0.0:8080:80") == "0.0.0.0:8080 80");
+  CHECK(end("[::1]:8080") == "[::1]:8080 0");
+  CHECK(end("[::1]:8080:80") == "[::1]:8080 80");
+  CHECK(end("unix:/run/a.sock") == "unix:/run/a.sock 0");
+  CHECK(end("unix:/run/a.sock:80") == "unix:/run/a.sock 80");
+  CHECK(end("") == "unpublish: host port \"\" is not a port; write a number from 1 to 65535");
+  CHECK(end("65536") == "unpublish 65536: host port 65536 is not a port; write a number from 1 to 65535");
+  CHECK(end("unix:") == "unpublish unix:: has no path; write for instance unix:/run/web.sock:80");
+  for (const char* text : {":", ":80", "80:", "localhost:80", "::1:80", "[::1]", "1:2:3:4"})
+    CHECK_FALSE(parse_published(text));
+}
+
 TEST_CASE("what is not a published port is refused with what is wrong about it") {
   CHECK(bad_publish("8080") ==
         "--publish 8080: is not [ADDR:]HOST:GUEST; write for instance 8080:80 or 127.0.0.1:8080:80");

@@ -358,3 +358,52 @@ TEST_CASE("a loop may be destroyed while clients wait for the guest") {
   }
   CHECK(how_it_ends(client.get()) == 0);
 }
+
+TEST_CASE("a port counts its clients, those refused and their bytes") {
+  Guest guest;
+  LoopThread loop;
+  Published published(loop, guest);
+  const auto traffic = [&] { return loop.run([&] { return published.forwarder->traffic(); }); };
+  CHECK(traffic().connections == 0);
+  UniqueFd client = tcp_connect(published.port);
+  guest.wait_for_port();
+  UniqueFd inside = guest.take();
+  send_all(client.get(), "hello");
+  CHECK(receive(inside.get(), 5) == "hello");
+  send_all(inside.get(), "hi");
+  CHECK(receive(client.get(), 2) == "hi");
+  CHECK(traffic().open == 1);
+  CHECK(traffic().bytes_to_guest == 5);
+  CHECK(traffic().bytes_from_guest == 2);
+  loop.run([&] { guest.refuse = true; });
+  CHECK(how_it_ends(tcp_connect(published.port).get()) == 0);
+  CHECK(traffic().refused == 1);
+  CHECK(traffic().connections == 2);
+  ::shutdown(inside.get(), SHUT_WR);
+  CHECK(receive_to_end(client.get()).empty());
+  ::shutdown(client.get(), SHUT_WR);
+  CHECK(receive_to_end(inside.get()).empty());
+  CHECK(traffic().open == 0);
+}
+
+TEST_CASE("a Unix socket that somebody serves is not taken from them, and one that nobody serves is") {
+  const TempDir dir;
+  const std::string path = (dir / "web.sock").string();
+  boost::asio::io_context loop(1);
+  {
+    const UniqueFd served = unix_listener(path);
+    const auto refused = PortForwarder::bind(loop, "unix:" + path, 0, 80);
+    REQUIRE_FALSE(refused);
+    CHECK(
+        refused.error().message ==
+        mvm::host::formatted("--publish unix:{0}:80: {0} is served by another program or VM; publish another path, or "
+                             "end what serves it",
+                             path));
+    CHECK(unix_connect(path));
+  }
+  auto forwarder = PortForwarder::bind(loop, "unix:" + path, 0, 80);
+  REQUIRE(forwarder);
+  CHECK(unix_connect(path));
+  forwarder->reset();
+  CHECK_FALSE(std::filesystem::exists(path));
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Floods: what comes from TCP so fast that it is spliced, where the system can.
+#include <csignal>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include "forward/relay.hpp"
+#include "forward/splice_pipe.hpp"
+#include "unit/forward/sockets_for_test.hpp"
+
+using namespace mvm;
+using namespace mvm::host;
+using namespace mvm::test;
+
+namespace {
+
+constexpr size_t flood_bytes = 16 << 20;
+
+// From a TCP client to a guest's Unix socket.
+struct Flooded {
+  explicit Flooded(LoopThread& loop) {
+    ::signal(SIGPIPE, SIG_IGN);  // as main.cpp has it
+    SocketPair a = tcp_pair();
+    SocketPair b = unix_pair();
+    client = std::move(a.near);
+    guest = std::move(b.near);
+    loop.run([this, &loop, a = std::move(a.far), b = std::move(b.far)]() mutable {
+      start_relay(
+          loop.loop(), std::move(a), std::move(b), {}, [this](RelayTotals totals) { ended.happen(totals); }, sum);
+    });
+  }
+
+  UniqueFd client;
+  UniqueFd guest;
+  Happening<RelayTotals> ended;
+  std::shared_ptr<RelayTotals> sum = std::make_shared<RelayTotals>();
+};
+
+}  // namespace
+
+TEST_CASE("a flood arrives whole, its end after it, and the answer after that") {
+  LoopThread loop;
+  Flooded relay(loop);
+  const std::string flood = pattern(flood_bytes, 1);
+  std::thread sender([&] {
+    send_all(relay.client.get(), flood);
+    ::shutdown(relay.client.get(), SHUT_WR);
+  });
+  const std::string got = receive_to_end(relay.guest.get());
+  sender.join();
+  CHECK(got.size() == flood.size());
+  CHECK((got == flood));
+  send_all(relay.guest.get(), "thanks");
+  CHECK(receive(relay.client.get(), 6) == "thanks");
+  relay.guest.reset();
+  const RelayTotals totals = relay.ended.wait();
+  CHECK(totals.bytes_a_to_b == flood_bytes);
+  CHECK(totals.bytes_b_to_a == 6);
+  CHECK(loop.run([&] { return relay.sum->bytes_a_to_b; }) == flood_bytes);
+}
+
+TEST_CASE("a flood into a guest that stops reading stops, and arrives whole when it reads again") {
+  LoopThread loop;
+  Flooded relay(loop);
+  const std::string flood = pattern(flood_bytes, 2);
+  Happening<int> sent;
+  std::thread sender([&] {
+    send_all(relay.client.get(), flood);
+    ::shutdown(relay.client.get(), SHUT_WR);
+    sent.happen(1);
+  });
+  CHECK(receive(relay.guest.get(), 1 << 20) == flood.substr(0, 1 << 20));
+  // The other direction is not held up by it, and the loop is free.
+  send_all(relay.guest.get(), "still here");
+  CHECK(receive(relay.client.get(), 10) == "still here");
+  CHECK(sent.count() == 0);
+  const std::string rest = receive_to_end(relay.guest.get());
+  sender.join();
+  CHECK((rest == flood.substr(1 << 20)));
+}
+
+TEST_CASE("a client that resets in the midst of a flood ends the guest's connection") {
+  LoopThread loop;
+  Flooded relay(loop);
+  fill(relay.client.get());
+  const linger at_once{1, 0};
+  ::setsockopt(relay.client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  relay.client.reset();
+  how_it_ends(relay.guest.get());
+  relay.ended.wait();
+  SUCCEED();
+}
+
+TEST_CASE("a guest that goes in the midst of a flood ends the client's connection") {
+  LoopThread loop;
+  Flooded relay(loop);
+  const std::string flood = pattern(flood_bytes, 3);
+  std::thread sender([&] {
+    size_t sent = 0;
+    while (sent < flood.size()) {
+      const ssize_t n = ::send(relay.client.get(), flood.data() + sent, flood.size() - sent, MSG_NOSIGNAL);
+      if (n <= 0) return;
+      sent += static_cast<size_t>(n);
+    }
+  });
+  CHECK(receive(relay.guest.get(), 1 << 20) == flood.substr(0, 1 << 20));
+  relay.guest.reset();
+  sender.join();
+  how_it_ends(relay.client.get());
+  relay.ended.wait();
+  SUCCEED();
+}
+
+TEST_CASE("a flood is copied when there are no descriptors for a pipe") {
+  LoopThread loop;
+  Flooded relay(loop);
+  const std::string flood = pattern(flood_bytes, 4);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{0, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const bool no_pipe = SplicePipe::open() == nullptr;
+  std::thread sender([&] {
+    send_all(relay.client.get(), flood);
+    ::shutdown(relay.client.get(), SHUT_WR);
+  });
+  const std::string got = receive_to_end(relay.guest.get());
+  sender.join();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(no_pipe);
+  CHECK((got == flood));
+}
+
+TEST_CASE("what a pipe holds can be read out of it for a socket that takes no splice") {
+  auto pipe = SplicePipe::open();
+  if (!pipe) {
+    SUCCEED("this system has no splice");
+    return;
+  }
+  SocketPair tcp = tcp_pair();
+  send_all(tcp.near.get(), "held");
+  CHECK(pipe->fill(tcp.far.get()) == 4);
+  CHECK(pipe->held_bytes() == 4);
+  UniqueFd file(::open("/dev/null", O_RDONLY));
+  CHECK(pipe->drain(file.get()) == -1);
+  CHECK(pipe->read_out() == "held");
+  CHECK(pipe->held_bytes() == 0);
+}
+
+TEST_CASE("pipes are used again, but none that holds another's bytes") {
+  SplicePipes pipes;
+  auto first = pipes.take();
+  if (!first) {
+    SUCCEED("this system has no splice");
+    return;
+  }
+  const SplicePipe* const was = first.get();
+  pipes.give_back(std::move(first));
+  auto again = pipes.take();
+  CHECK(again.get() == was);
+  SocketPair tcp = tcp_pair();
+  send_all(tcp.near.get(), "mine");
+  CHECK(again->fill(tcp.far.get()) == 4);
+  pipes.give_back(std::move(again));
+  CHECK(pipes.take()->held_bytes() == 0);
+}
