@@ -184,8 +184,10 @@ void dispatch_after(dispatch_time_t when, dispatch_queue_t queue, dispatch_block
 void dispatch_sync(dispatch_queue_t queue, DISPATCH_NOESCAPE dispatch_block_t block) {
   if (is_current(queue)) bug_in_client("dispatch_sync called on queue already owned by current thread", queue);
   dispatch_semaphore_t done = dispatch_semaphore_create(0);
+  // It lives in the caller's frame, which may be left before this thread lets go of what it holds.
+  __unsafe_unretained dispatch_block_t borrowed = block;
   dispatch_async(queue, ^{
-    block();
+    borrowed();
     dispatch_semaphore_signal(done);
   });
   dispatch_semaphore_wait(done, DISPATCH_TIME_FOREVER);

@@ -125,15 +125,15 @@ VZ_INIT_COUNTED
   __weak VZVirtualMachine *weak_self = self;
   dispatch_queue_t queue = _queue;
   const auto on_exit = [weak_self, queue](const MachineExit &exit) {
-    NSString *detail = [NSString stringWithUTF8String:exit.detail.c_str()];
-    const bool failed = exit.failed;
+    const MachineExit how = exit;
     dispatch_async(queue, ^{
-      NSError *problem = failed ? error(VZErrorInternal, @"The virtual machine stopped unexpectedly.", detail) : nil;
-      [weak_self vz_ended:problem];
+      NSString *detail = [NSString stringWithUTF8String:how.detail.c_str()];
+      [weak_self vz_ended:how.failed ? error(VZErrorInternal, @"The virtual machine stopped unexpectedly.", detail)
+                                     : nil];
     });
   };
   const auto on_guest_connect = [weak_self, queue, arrivals = _arrivals](uint32_t port, int fd) {
-    return arrivals->offer(port, [weak_self, queue, port, fd](const Arrivals::Answer &answer) {
+    return arrivals->offer(port, [weak_self, queue, port, fd](Arrivals::Answer answer) {
       dispatch_async(queue, ^{
         VZVirtualMachine *machine = weak_self;
         answer(machine != nil && [machine vz_take:fd port:port]);
@@ -277,9 +277,8 @@ VZ_INIT_COUNTED
 - (void)vz_boot:(const Ticket &)ticket {
   __weak VZVirtualMachine *weak_self = self;
   _machine->boot(mvm::vz_double::machine_spec(_configuration), [weak_self, ticket](const std::string &text) {
-    NSString *reason = text.empty() ? nil : [NSString stringWithUTF8String:text.c_str()];
-    ticket.use([weak_self, reason](Handler handler) {
-      NSError *problem = reason == nil ? nil : start_failure(reason);
+    ticket.use([weak_self, text](Handler handler) {
+      NSError *problem = text.empty() ? nil : start_failure([NSString stringWithUTF8String:text.c_str()]);
       [weak_self vz_booted:problem];
       handler(problem);
     });
