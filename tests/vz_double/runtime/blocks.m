@@ -39,6 +39,9 @@ struct byref_helpers {
   void (*destroy)(void *byref);
 };
 
+// Others may count at the same time.
+static int flags_of(const int *flags) { return __atomic_load_n(flags, __ATOMIC_RELAXED); }
+
 @interface MvmBlock : NSObject
 @end
 @interface MvmStackBlock : MvmBlock
@@ -63,7 +66,7 @@ struct byref_helpers {
   _Block_release(self);
 }
 - (NSUInteger)retainCount {
-  return (NSUInteger)(((struct block *)self)->flags & count_mask);
+  return (NSUInteger)(flags_of(&((struct block *)self)->flags) & count_mask);
 }
 @end
 @implementation MvmStackBlock
@@ -99,8 +102,10 @@ static bool drop_was_last(int *flags) {
 
 void *_Block_copy(const void *pointer) {
   struct block *from = (struct block *)pointer;
-  if (from == NULL || (from->flags & is_global) != 0) return from;
-  if ((from->flags & needs_free) != 0) {
+  if (from == NULL) return from;
+  const int flags = flags_of(&from->flags);
+  if ((flags & is_global) != 0) return from;
+  if ((flags & needs_free) != 0) {
     take(&from->flags);
     return from;
   }
@@ -115,8 +120,9 @@ void *_Block_copy(const void *pointer) {
 
 void _Block_release(const void *pointer) {
   struct block *block = (struct block *)pointer;
-  if (block == NULL || (block->flags & is_global) != 0 || (block->flags & needs_free) == 0) return;
-  if (!drop_was_last(&block->flags)) return;
+  if (block == NULL) return;
+  const int flags = flags_of(&block->flags);
+  if ((flags & is_global) != 0 || (flags & needs_free) == 0 || !drop_was_last(&block->flags)) return;
   if ((block->flags & has_copy_dispose) != 0) block->descriptor->dispose(block);
   free(block);
 }
@@ -134,14 +140,14 @@ static struct byref *move_to_heap(struct byref *from) {
 
 static struct byref *take_byref(struct byref *variable) {
   struct byref *at = variable->forwarding;
-  if ((at->flags & needs_free) == 0) return move_to_heap(at);
+  if ((flags_of(&at->flags) & needs_free) == 0) return move_to_heap(at);
   take(&at->flags);
   return at;
 }
 
 static void drop_byref(struct byref *variable) {
   struct byref *at = variable->forwarding;
-  if ((at->flags & needs_free) == 0 || !drop_was_last(&at->flags)) return;
+  if ((flags_of(&at->flags) & needs_free) == 0 || !drop_was_last(&at->flags)) return;
   if ((at->flags & has_copy_dispose) != 0) ((struct byref_helpers *)(at + 1))->destroy(at);
   free(at);
 }

@@ -42,9 +42,9 @@ VZVirtioSocketDevice *device_of(VZVirtualMachine *vm) {
   (void)socketDevice;
   if (self.refuses) return NO;
   const int fd = ::fcntl(connection.fileDescriptor, F_DUPFD_CLOEXEC, 0);
-  CHECK(::write(fd, "hello", 5) == 5);
+  const bool said = ::write(fd, "hello", 5) == 5;  // the reader checks it; Catch2 has one thread
   ::close(fd);
-  return YES;
+  return said;
 }
 @end
 
