@@ -53,26 +53,27 @@ foreach(mvm_header runtime.h objc.h)
   file(RENAME "${mvm_objc_headers}/objc/${mvm_header}.new" "${mvm_objc_headers}/objc/${mvm_header}")
 endforeach()
 
-# Flags common to every Objective-C file here.
-add_library(mvm-objc-options INTERFACE)
+# Flags common to every Objective-C file here, and those of ARC; as lists too, for tools that call the compiler.
+set(MVM_OBJC_FLAGS -fblocks -fexceptions -fobjc-exceptions -fconstant-string-class=NSConstantString
+    -fno-strict-aliasing -pthread -Wno-pedantic)
+set(MVM_OBJC_DEFINITIONS _NATIVE_OBJC_EXCEPTIONS GNUSTEP GNUSTEP_BASE_LIBRARY=1 GNU_RUNTIME=1)
+set(MVM_OBJC_INCLUDES "${CMAKE_SOURCE_DIR}/tests/vz_double/include" "${mvm_objc_headers}" "${MVM_GNUSTEP_INCLUDE}")
+set(MVM_ARC_FLAGS -fobjc-runtime=gnustep-1.9 -fobjc-arc)
+
 set(mvm_is_objc "$<COMPILE_LANGUAGE:OBJC,OBJCXX>")
-target_compile_options(mvm-objc-options INTERFACE
-  "$<${mvm_is_objc}:-fblocks;-fexceptions;-fobjc-exceptions;-fconstant-string-class=NSConstantString>"
-  "$<${mvm_is_objc}:-fno-strict-aliasing;-pthread;-Wno-pedantic>")
+add_library(mvm-objc-options INTERFACE)
+target_compile_options(mvm-objc-options INTERFACE "$<${mvm_is_objc}:${MVM_OBJC_FLAGS}>")
 if(MVM_SANITIZE MATCHES "undefined")
   # Both need clang's own library beside what GCC's has; the processes are GCC's.
   target_compile_options(mvm-objc-options INTERFACE "$<${mvm_is_objc}:-fno-sanitize=function,vptr>")
 endif()
-target_compile_definitions(mvm-objc-options INTERFACE
-  "$<${mvm_is_objc}:_NATIVE_OBJC_EXCEPTIONS;GNUSTEP;GNUSTEP_BASE_LIBRARY=1;GNU_RUNTIME=1>")
-target_include_directories(mvm-objc-options SYSTEM INTERFACE
-  "$<${mvm_is_objc}:${CMAKE_SOURCE_DIR}/tests/vz_double/include>"
-  "$<${mvm_is_objc}:${mvm_objc_headers}>" "$<${mvm_is_objc}:${MVM_GNUSTEP_INCLUDE}>")
+target_compile_definitions(mvm-objc-options INTERFACE "$<${mvm_is_objc}:${MVM_OBJC_DEFINITIONS}>")
+target_include_directories(mvm-objc-options SYSTEM INTERFACE "$<${mvm_is_objc}:${MVM_OBJC_INCLUDES}>")
 
 add_library(mvm-arc-options INTERFACE)
 target_link_libraries(mvm-arc-options INTERFACE mvm-objc-options)
 target_compile_options(mvm-arc-options INTERFACE
-  "$<${mvm_is_objc}:-fobjc-runtime=gnustep-1.9;SHELL:-Xclang -fobjc-dispatch-method=legacy;-fobjc-arc>")
+  "$<${mvm_is_objc}:${MVM_ARC_FLAGS};SHELL:-Xclang -fobjc-dispatch-method=legacy>")
 
 # mvm_objc_target(<target>)
 #

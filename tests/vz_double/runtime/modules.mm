@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads code that clang made with -fobjc-runtime=gnustep-1.9, which is what ARC takes, into GCC's libobjc: a class is
 // put in the older shape before libobjc sees it. And finds methods for such code.
-// Compiled with -fobjc-runtime=gcc and without ARC. The layouts: clang's CGObjCGNU.cpp, GCC's libobjc/objc-private.
+// Compiled with -fobjc-runtime=gcc and without ARC.
 #import <Foundation/Foundation.h>
 #include <dlfcn.h>
 #include <objc/message.h>
@@ -11,77 +11,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "module_layout.hpp"
+
+using namespace mvm::vz_double;
+
 namespace {
-
-struct Ivar {
-  const char *name;
-  const char *type;
-  int offset;
-};
-
-struct IvarList {
-  int count;
-  Ivar list[1];
-};
-
-struct ProtocolList;
-
-struct Protocol_ {
-  void *isa;
-  const char *name;
-  ProtocolList *protocols;
-};
-
-struct ProtocolList {
-  ProtocolList *next;
-  size_t count;
-  Protocol_ *list[1];
-};
-
-struct Class_ {
-  Class_ *isa;
-  const char *superclass_name;
-  const char *name;
-  long version;
-  unsigned long info;
-  long instance_size;
-  IvarList *ivars;
-  void *methods;
-  void *dispatch_table;
-  void *subclasses;
-  void *siblings;
-  ProtocolList *protocols;
-  void *gc_object_type;
-  // Only in the newer shape:
-  long abi_version;
-  int **ivar_offsets;
-  void *properties;
-  long strong_pointers;
-  long weak_pointers;
-};
-
-struct Category_ {
-  const char *name;
-  const char *class_name;
-  void *instance_methods;
-  void *class_methods;
-  ProtocolList *protocols;
-};
-
-struct SymbolTable {
-  unsigned long selector_count;
-  void *selectors;
-  unsigned short class_count;
-  unsigned short category_count;
-  void *definitions[1];
-};
-
-struct Module {
-  unsigned long version;
-  unsigned long size;
-  const char *name;
-  SymbolTable *symbols;
-};
 
 constexpr unsigned long gcc_abi_version = 8;
 // In the newer shape "has the newer fields"; in GCC's "is still being constructed".
