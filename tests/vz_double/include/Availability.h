@@ -8,9 +8,12 @@
 #define API_DEPRECATED(...)
 
 #ifdef __cplusplus
-extern "C"
+extern "C" {
 #endif
-int vz_double_system_is_at_least(const char *platform_and_version);
+int vz_double_system_is_at_least(const char* platform_and_version);
+#ifdef __cplusplus
+}
+#endif
 
 // Apple's compiler asks the running system; here the system is what the test says: "macOS 13.0". @available cannot be
 // caught by a macro: on Linux it is always true, so it would hide what an older system does.

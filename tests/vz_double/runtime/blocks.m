@@ -77,11 +77,10 @@ static int flags_of(const int *flags) { return __atomic_load_n(flags, __ATOMIC_R
 @end
 
 // The compiler puts these two symbols into every block literal.
-__asm__(
-    ".globl _NSConcreteStackBlock\n"
-    ".set _NSConcreteStackBlock, _OBJC_CLASS_MvmStackBlock\n"
-    ".globl _NSConcreteGlobalBlock\n"
-    ".set _NSConcreteGlobalBlock, _OBJC_CLASS_MvmGlobalBlock\n");
+__asm__(".globl _NSConcreteStackBlock\n"
+        ".set _NSConcreteStackBlock, _OBJC_CLASS_MvmStackBlock\n"
+        ".globl _NSConcreteGlobalBlock\n"
+        ".set _NSConcreteGlobalBlock, _OBJC_CLASS_MvmGlobalBlock\n");
 
 // Asked for once: a message is dear beside a copy.
 static Class heap_block_class(void) {
@@ -96,9 +95,7 @@ static Class heap_block_class(void) {
 
 static void take(int *flags) { __atomic_fetch_add(flags, 1, __ATOMIC_RELAXED); }
 
-static bool drop_was_last(int *flags) {
-  return (__atomic_sub_fetch(flags, 1, __ATOMIC_ACQ_REL) & count_mask) == 0;
-}
+static bool drop_was_last(int *flags) { return (__atomic_sub_fetch(flags, 1, __ATOMIC_ACQ_REL) & count_mask) == 0; }
 
 void *_Block_copy(const void *pointer) {
   struct block *from = (struct block *)pointer;

@@ -75,11 +75,13 @@ namespace mvm::vz_double {
 namespace {
 
 NSString *problem_with_size(VZVirtualMachineConfiguration *c) {
-  if (c.CPUCount < VZVirtualMachineConfiguration.minimumAllowedCPUCount || c.CPUCount > VZVirtualMachineConfiguration.maximumAllowedCPUCount) {
+  if (c.CPUCount < VZVirtualMachineConfiguration.minimumAllowedCPUCount ||
+      c.CPUCount > VZVirtualMachineConfiguration.maximumAllowedCPUCount) {
     return @"The CPU count is outside of the allowed range.";
   }
   if (c.memorySize % mib != 0) return @"The memory size is not a multiple of 1 MiB.";
-  if (c.memorySize < VZVirtualMachineConfiguration.minimumAllowedMemorySize || c.memorySize > VZVirtualMachineConfiguration.maximumAllowedMemorySize) {
+  if (c.memorySize < VZVirtualMachineConfiguration.minimumAllowedMemorySize ||
+      c.memorySize > VZVirtualMachineConfiguration.maximumAllowedMemorySize) {
     return @"The memory size is outside of the allowed range.";
   }
   return nil;

@@ -43,10 +43,9 @@ void ConsolePump::read_guest() {
 
 void ConsolePump::print(size_t size) {
   if (!printed_.is_open()) return read_guest();
-  boost::asio::async_write(printed_, boost::asio::buffer(from_guest_.data(), size),
-                           [self = shared_from_this()](const error_code& failed, size_t) {
-                             failed ? self->finish() : self->read_guest();
-                           });
+  boost::asio::async_write(
+      printed_, boost::asio::buffer(from_guest_.data(), size),
+      [self = shared_from_this()](const error_code& failed, size_t) { failed ? self->finish() : self->read_guest(); });
 }
 
 void ConsolePump::read_typed() {

@@ -21,9 +21,7 @@ NSError *error(VZErrorCode code, NSString *description, NSString *reason) {
 
 NSError *posix_error(int number) {
   NSString *words = [NSString stringWithUTF8String:std::strerror(number)];
-  return [NSError errorWithDomain:NSPOSIXErrorDomain
-                             code:number
-                         userInfo:@{NSLocalizedDescriptionKey : words}];
+  return [NSError errorWithDomain:NSPOSIXErrorDomain code:number userInfo:@{NSLocalizedDescriptionKey : words}];
 }
 
 BOOL fail(NSError **to, NSError *what) {

@@ -14,11 +14,11 @@ NS_ASSUME_NONNULL_BEGIN
 namespace mvm::vz_double {
 
 // In VZErrorDomain. description: what users see; reason: why, where there is one.
-NSError *error(VZErrorCode code, NSString *description, NSString *_Nullable reason = nil);
-NSError *posix_error(int number);
+NSError* error(VZErrorCode code, NSString* description, NSString* _Nullable reason = nil);
+NSError* posix_error(int number);
 
 // Puts it where the caller wants it, if he does. Returns NO.
-BOOL fail(NSError *_Nullable *_Nullable to, NSError *what);
+BOOL fail(NSError* _Nullable* _Nullable to, NSError* what);
 
 // As libdispatch's own assertion traps in the real one, this aborts: the selector is named. An exception would be
 // caught, and the defect hidden.
@@ -29,9 +29,9 @@ void assert_on_queue(dispatch_queue_t queue, id object, SEL selector);
 #define VZ_ASSERT_ON_QUEUE(queue) mvm::vz_double::assert_on_queue(queue, self, _cmd)
 
 // How the double makes its own objects where Apple's say that nobody may. initCounted counts the object by its class.
-#define VZ_ROOT(Class)              \
-  @interface Class (MvmDouble)      \
-  -(instancetype)initCounted;           \
+#define VZ_ROOT(Class)         \
+  @interface Class (MvmDouble) \
+  -(instancetype)initCounted;  \
   @end
 
 VZ_ROOT(VZBootLoader)
@@ -61,10 +61,8 @@ VZ_ROOT(VZVirtualMachineConfiguration)
 VZ_ROOT(VZVirtualMachine)
 
 // Within such a class's @implementation: where it has no variables of its own, and where it has (_alive among them).
-#define VZ_IMPLEMENT_ROOT          \
-  {                                \
-    mvm::vz_double::Alive _alive;  \
-  }                                \
+#define VZ_IMPLEMENT_ROOT           \
+  { mvm::vz_double::Alive _alive; } \
   VZ_INIT_COUNTED
 #define VZ_INIT_COUNTED                                                          \
   -(instancetype)initCounted {                                                   \

@@ -6,8 +6,8 @@
 #include <mutex>
 #include <utility>
 
-#include <boost/asio/steady_timer.hpp>
 #include <fcntl.h>
+#include <boost/asio/steady_timer.hpp>
 
 #include "console_pump.hpp"
 #include "guest/event_loop.hpp"
@@ -220,8 +220,8 @@ class Machine::Impl {
 
   const OnExit on_exit_;
   const OnGuestConnect on_guest_connect_;
-  const mvm_host host_{sizeof(mvm_host), MVM_ABI_MAJOR, MVM_ABI_MINOR, this, &log_enabled, nullptr,
-                       &event,           &console_open, nullptr};
+  const mvm_host host_{sizeof(mvm_host), MVM_ABI_MAJOR, MVM_ABI_MINOR, this,   &log_enabled,
+                       nullptr,          &event,        &console_open, nullptr};
   mock::EventLoop loop_{Host(&host_)};
   mock::VmTable table_;
   mock::HostPorts host_ports_;

@@ -29,9 +29,9 @@ struct MachineSpec {
   uint64_t memory_bytes = 0;
   std::vector<MachineDisk> disks;
   std::vector<MachineShare> shares;
-  std::string mac;               // empty: no network
-  int console_read_fd = -1;      // what is typed; borrowed until boot returns; -1: nothing
-  int console_write_fd = -1;     // what the guest prints; the same
+  std::string mac;            // empty: no network
+  int console_read_fd = -1;   // what is typed; borrowed until boot returns; -1: nothing
+  int console_write_fd = -1;  // what the guest prints; the same
 };
 
 // How a guest that ran came to its end by itself, or because it was asked to.
@@ -46,7 +46,8 @@ class Machine {
   // An empty text: it went well.
   using Done = std::function<void(const std::string& error)>;
   enum class Connect { connected, refused, not_running, failed };
-  using Connected = std::function<void(Connect outcome, int fd, const std::string& error)>;  // the fd becomes the taker's
+  using Connected =
+      std::function<void(Connect outcome, int fd, const std::string& error)>;  // the fd becomes the taker's
   using OnExit = std::function<void(const MachineExit& exit)>;
   // The guest connects to a port of the host. Whoever takes the fd returns true and owns it.
   using OnGuestConnect = std::function<bool(uint32_t port, int fd)>;

@@ -4,6 +4,6 @@
 
 NS_ASSUME_NONNULL_BEGIN
 @interface VZNetworkDevice (MvmNetwork)
-- (instancetype)initWithAttachment:(nullable VZNetworkDeviceAttachment *)attachment queue:(dispatch_queue_t)queue;
+- (instancetype)initWithAttachment:(nullable VZNetworkDeviceAttachment*)attachment queue:(dispatch_queue_t)queue;
 @end
 NS_ASSUME_NONNULL_END

@@ -5,7 +5,7 @@
 
 NS_ASSUME_NONNULL_BEGIN
 @interface VZVirtioSocketDevice (MvmSocket)
-- (instancetype)initWithMachine:(VZVirtualMachine *)machine
+- (instancetype)initWithMachine:(VZVirtualMachine*)machine
                        arrivals:(std::shared_ptr<mvm::vz_double::Arrivals>)arrivals
                           queue:(dispatch_queue_t)queue;
 // The guest's connection: whether the listener takes it, and the fd with it.

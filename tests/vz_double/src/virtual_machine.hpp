@@ -5,7 +5,7 @@
 NS_ASSUME_NONNULL_BEGIN
 // For the devices, on the machine's queue.
 @interface VZVirtualMachine (MvmDevices)
-- (nullable mvm::vz_double::Machine *)vz_machine;
+- (nullable mvm::vz_double::Machine*)vz_machine;
 - (BOOL)vz_isUp;  // running or paused
 @end
 NS_ASSUME_NONNULL_END

@@ -128,8 +128,8 @@ VZ_INIT_COUNTED
     const MachineExit how = exit;
     dispatch_async(queue, ^{
       NSString *detail = [NSString stringWithUTF8String:how.detail.c_str()];
-      [weak_self vz_ended:how.failed ? error(VZErrorInternal, @"The virtual machine stopped unexpectedly.", detail)
-                                     : nil];
+      [weak_self
+          vz_ended:how.failed ? error(VZErrorInternal, @"The virtual machine stopped unexpectedly.", detail) : nil];
     });
   };
   const auto on_guest_connect = [weak_self, queue, arrivals = _arrivals](uint32_t port, int fd) {
@@ -321,12 +321,14 @@ VZ_INIT_COUNTED
 - (BOOL)requestStopWithError:(NSError **)problem {
   VZ_ASSERT_ON_QUEUE(_queue);
   if (![self canRequestStop]) {
-    return fail(problem, error(VZErrorInvalidVirtualMachineStateTransition, @"Invalid virtual machine state transition.",
-                               @"The guest cannot be asked to stop in this state."));
+    return fail(problem,
+                error(VZErrorInvalidVirtualMachineStateTransition, @"Invalid virtual machine state transition.",
+                      @"The guest cannot be asked to stop in this state."));
   }
   const Faults faults = mvm::vz_double::faults();
   if (faults.request_stop_error != 0) {
-    return fail(problem, error(static_cast<VZErrorCode>(faults.request_stop_error), @"The guest was not asked to stop."));
+    return fail(problem,
+                error(static_cast<VZErrorCode>(faults.request_stop_error), @"The guest was not asked to stop."));
   }
   if (!faults.ignore_request_stop) _machine->press_power_button();
   return YES;
@@ -372,9 +374,8 @@ VZ_INIT_COUNTED
   const Ticket ticket(_queue, ^(NSError *why) {
     [weak_self vz_ended:why];
   });
-  _machine->kill([ticket, problem](const std::string &) {
-    ticket.use([problem](Handler handler) { handler(problem); });
-  });
+  _machine->kill(
+      [ticket, problem](const std::string &) { ticket.use([problem](Handler handler) { handler(problem); }); });
 }
 
 // By itself. The error is nil when the guest shut down.
@@ -412,7 +413,7 @@ VZ_INIT_COUNTED
   if (!mvm::vz_double::faults().answers("pause")) return [self vz_neverAnswer:completionHandler];
   _machine->pause([self vz_changeTo:VZVirtualMachineStatePaused
                                from:VZVirtualMachineStatePausing
-                           otherwise:VZVirtualMachineStateRunning
+                          otherwise:VZVirtualMachineStateRunning
                              ticket:Ticket(_queue, completionHandler)]);
 }
 
@@ -423,14 +424,14 @@ VZ_INIT_COUNTED
   if (!mvm::vz_double::faults().answers("resume")) return [self vz_neverAnswer:completionHandler];
   _machine->resume([self vz_changeTo:VZVirtualMachineStateRunning
                                 from:VZVirtualMachineStateResuming
-                            otherwise:VZVirtualMachineStatePaused
+                           otherwise:VZVirtualMachineStatePaused
                               ticket:Ticket(_queue, completionHandler)]);
 }
 
 // What the machine's answer does, unless the guest ended meanwhile.
 - (Machine::Done)vz_changeTo:(VZVirtualMachineState)wanted
                         from:(VZVirtualMachineState)passing
-                    otherwise:(VZVirtualMachineState)old
+                   otherwise:(VZVirtualMachineState)old
                       ticket:(const Ticket &)ticket {
   __weak VZVirtualMachine *weak_self = self;
   const Ticket copy = ticket;
@@ -448,8 +449,8 @@ VZ_INIT_COUNTED
 
 - (void)vz_refuse:(Handler)completionHandler to:(NSString *)verb {
   NSString *reason = [NSString stringWithFormat:@"The virtual machine cannot %@ in state %ld.", verb, (long)_current];
-  NSError *problem = error(VZErrorInvalidVirtualMachineStateTransition, @"Invalid virtual machine state transition.",
-                           reason);
+  NSError *problem =
+      error(VZErrorInvalidVirtualMachineStateTransition, @"Invalid virtual machine state transition.", reason);
   Ticket(_queue, completionHandler).use([problem](Handler handler) { handler(problem); });
 }
 

@@ -137,7 +137,8 @@ TEST_CASE("a MAC address is six pairs of digits, and nothing else") {
     CHECK([address.string isEqual:@"52:54:00:0a:0b:0c"]);
     CHECK(address.isLocallyAdministeredAddress);
     CHECK(address.isUnicastAddress);
-    for (NSString *bad in @[ @"", @"52:54:00:0a:0b", @"52:54:00:0a:0b:0c:0d", @"52-54-00-0a-0b-0c", @"xx:54:00:0a:0b:0c" ]) {
+    for (NSString *bad in
+         @[ @"", @"52:54:00:0a:0b", @"52:54:00:0a:0b:0c:0d", @"52-54-00-0a-0b-0c", @"xx:54:00:0a:0b:0c" ]) {
       CHECK([[VZMACAddress alloc] initWithString:bad] == nil);
     }
     CHECK([VZMACAddress randomLocallyAdministeredAddress].isLocallyAdministeredAddress);

@@ -7,7 +7,7 @@ namespace mvm::vz_double::test {
 
 // Nothing of the framework is left when it goes.
 struct Quiet {
-  explicit Quiet(const char *faults = "") { vz_double_set_faults(faults); }
+  explicit Quiet(const char* faults = "") { vz_double_set_faults(faults); }
   ~Quiet() {
     vz_double_set_faults("");
     char alive[1024];

@@ -30,7 +30,7 @@ extern "C" __attribute__((visibility("default"))) void sample(VZVirtualMachine *
   static SampleDelegate *const delegate = [[SampleDelegate alloc] init];
   machine.delegate = delegate;
 #ifdef SAMPLE_UNKNOWN_SELECTOR
-  [machine rebootWithCompletionHandler:^(NSError *) {
+  [machine rebootWithCompletionHandler:^(NSError *){
   }];
 #endif
   [machine startWithCompletionHandler:^(NSError *error) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cerrno>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <cerrno>
 
 #include "quiet.hpp"
 #include "vm.hpp"
@@ -120,7 +120,8 @@ TEST_CASE("the guest's own connections reach the listener of their port, which m
     listener.delegate = greeter;
     Vm vm(small_configuration());
     REQUIRE(vm.start().ok());
-    vm.on_queue([listener](VZVirtualMachine *machine) { [device_of(machine) setSocketListener:listener forPort:6000]; });
+    vm.on_queue(
+        [listener](VZVirtualMachine *machine) { [device_of(machine) setSocketListener:listener forPort:6000]; });
     Outcome outcome;
     int fd = vm.connect(2050, outcome);
     CHECK(say(fd, "DIAL 6000\n") == "hello");

@@ -20,17 +20,17 @@ struct Outcome {
 
   bool ok() const { return domain.empty(); }
 };
-Outcome outcome_of(NSError *error);
+Outcome outcome_of(NSError* error);
 
 // No wait here is longer.
 constexpr int64_t deadline_ns = 10 * static_cast<int64_t>(NSEC_PER_SEC);
 
 // A kernel that a machine starts, a disk image; in a directory that goes with the process.
-NSURL *kernel();
-NSURL *new_disk(size_t bytes);
-NSURL *new_directory();
+NSURL* kernel();
+NSURL* new_disk(size_t bytes);
+NSURL* new_directory();
 
-VZVirtualMachineConfiguration *small_configuration(const std::string &script = "");
+VZVirtualMachineConfiguration* small_configuration(const std::string& script = "");
 
 }  // namespace mvm::vz_double::test
 
@@ -45,14 +45,14 @@ namespace mvm::vz_double::test {
 // A machine on its own queue. All of its objects are gone when the destructor returns.
 class Vm {
  public:
-  explicit Vm(VZVirtualMachineConfiguration *configuration);
+  explicit Vm(VZVirtualMachineConfiguration* configuration);
   ~Vm();
-  Vm(const Vm &) = delete;
-  Vm &operator=(const Vm &) = delete;
+  Vm(const Vm&) = delete;
+  Vm& operator=(const Vm&) = delete;
 
   // Runs it on the queue, and waits.
-  void on_queue(const std::function<void(VZVirtualMachine *vm)> &fn);
-  void watch(VzWitness *witness);
+  void on_queue(const std::function<void(VZVirtualMachine* vm)>& fn);
+  void watch(VzWitness* witness);
 
   Outcome start();
   Outcome stop();
@@ -62,15 +62,15 @@ class Vm {
   VZVirtualMachineState state();
 
   // A descriptor of one's own, or -1.
-  int connect(uint32_t port, Outcome &outcome);
+  int connect(uint32_t port, Outcome& outcome);
 
  private:
-  using Call = void (^)(VZVirtualMachine *vm, void (^completion)(NSError *));
+  using Call = void (^)(VZVirtualMachine* vm, void (^completion)(NSError*));
   Outcome wait_for(Call call);
 
   dispatch_queue_t queue_;
-  VZVirtualMachine *vm_;
-  VzWitness *witness_ = nil;
+  VZVirtualMachine* vm_;
+  VzWitness* witness_ = nil;
 };
 
 }  // namespace mvm::vz_double::test

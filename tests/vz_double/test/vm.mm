@@ -108,9 +108,8 @@ VZVirtualMachineConfiguration *small_configuration(const std::string &script) {
 
 - (BOOL)waitUntilTold:(std::string)what {
   std::unique_lock<std::mutex> lock(_mutex);
-  return _changed.wait_for(lock, std::chrono::nanoseconds(mvm::vz_double::test::deadline_ns), [&] {
-    return std::find(_told.begin(), _told.end(), what) != _told.end();
-  });
+  return _changed.wait_for(lock, std::chrono::nanoseconds(mvm::vz_double::test::deadline_ns),
+                           [&] { return std::find(_told.begin(), _told.end(), what) != _told.end(); });
 }
 
 - (void)guestDidStopVirtualMachine:(VZVirtualMachine *)virtualMachine {

@@ -19,7 +19,8 @@ API_AVAILABLE(macos(13.0))
 @interface VZGenericPlatformConfiguration : VZPlatformConfiguration
 - (instancetype)init;
 @property(copy) VZGenericMachineIdentifier *machineIdentifier API_AVAILABLE(macos(13.0));
-@property(class, readonly, getter=isNestedVirtualizationSupported) BOOL nestedVirtualizationSupported API_AVAILABLE(macos(15.0));
+@property(class, readonly, getter=isNestedVirtualizationSupported)
+    BOOL nestedVirtualizationSupported API_AVAILABLE(macos(15.0));
 @property(getter=isNestedVirtualizationEnabled) BOOL nestedVirtualizationEnabled API_AVAILABLE(macos(15.0));
 @end
 

@@ -25,7 +25,7 @@ typedef NS_ENUM(NSInteger, VZVirtualMachineState) {
 - (void)guestDidStopVirtualMachine:(VZVirtualMachine *)virtualMachine;
 - (void)virtualMachine:(VZVirtualMachine *)virtualMachine didStopWithError:(NSError *)error;
 - (void)virtualMachine:(VZVirtualMachine *)virtualMachine
-                           networkDevice:(VZNetworkDevice *)networkDevice
+                         networkDevice:(VZNetworkDevice *)networkDevice
     attachmentWasDisconnectedWithError:(NSError *)error;
 @end
 

@@ -5,13 +5,13 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-void *_Block_copy(const void *);
-void _Block_release(const void *);
+void* _Block_copy(const void*);
+void _Block_release(const void*);
 #ifdef __cplusplus
 }
 #endif
 
 #ifndef Block_copy
-#define Block_copy(...) ((__typeof(__VA_ARGS__))_Block_copy((const void *)(__VA_ARGS__)))
-#define Block_release(...) _Block_release((const void *)(__VA_ARGS__))
+#define Block_copy(...) ((__typeof(__VA_ARGS__))_Block_copy((const void*)(__VA_ARGS__)))
+#define Block_release(...) _Block_release((const void*)(__VA_ARGS__))
 #endif

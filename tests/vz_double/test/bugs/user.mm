@@ -126,7 +126,7 @@ bool wait(dispatch_semaphore_t semaphore) { return dispatch_semaphore_wait(semap
   });
   wait(answered);
   dispatch_sync(_queue, ^{
-  });  // the handler, and what it held, is gone
+                });  // the handler, and what it held, is gone
   return *result;
 }
 
@@ -136,7 +136,7 @@ bool wait(dispatch_semaphore_t semaphore) { return dispatch_semaphore_wait(semap
 #endif
 #ifdef MVM_VZ_BUG_DEALLOC_OFF_QUEUE
   dispatch_sync(_queue, ^{
-  });
+                });
   _machine = nil;
 #endif
 }
