@@ -171,3 +171,15 @@ TEST_CASE("faults on demand: no entitlement, an invalid configuration without an
     CHECK([[VZLinuxRosettaDirectoryShare alloc] initWithError:nullptr] != nil);
   }
 }
+
+TEST_CASE("__builtin_available asks the macOS that is pretended") {
+  const Quiet quiet;
+  vz_double_set_system("12.5");
+  bool has_13 = false;
+  if (__builtin_available(macOS 13.0, *)) has_13 = true;
+  CHECK(!has_13);
+  vz_double_set_system("13.0");
+  if (__builtin_available(macOS 13.0, *)) has_13 = true;
+  CHECK(has_13);
+  vz_double_set_system("15.0");
+}

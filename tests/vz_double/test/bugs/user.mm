@@ -18,7 +18,7 @@ using namespace mvm::vz_double::test;
 namespace {
 
 constexpr uint32_t echo_port = 7;
-constexpr uint32_t quiet_timeout_ms = 3000;
+constexpr uint32_t quiet_timeout_ms = 1000;
 
 dispatch_time_t in(int64_t ms) { return dispatch_time(DISPATCH_TIME_NOW, ms * static_cast<int64_t>(NSEC_PER_MSEC)); }
 
@@ -162,6 +162,10 @@ bool echoes(int fd) {
 }
 
 bool use(BugUser *user) {
+#ifdef MVM_VZ_BUG_NEWER_CLASS
+  vz_double_set_system("12.5");
+  (void)[[VZGenericMachineIdentifier alloc] init];
+#endif
   if (![user start]) return false;
   const int fd = [user connect];
   const bool served = echoes(fd);
