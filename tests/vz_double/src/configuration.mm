@@ -116,6 +116,14 @@ NSString *problem_with_shares(VZVirtualMachineConfiguration *c) {
   return nil;
 }
 
+NSString *problem_with_platform(VZVirtualMachineConfiguration *c) {
+  if (vz_double_system_is_at_least("15.0") == 0) return nil;
+  if (![c.platform isKindOfClass:[VZGenericPlatformConfiguration class]]) return nil;
+  auto *generic = static_cast<VZGenericPlatformConfiguration *>(c.platform);
+  if (!generic.nestedVirtualizationEnabled || VZGenericPlatformConfiguration.nestedVirtualizationSupported) return nil;
+  return @"Nested virtualization is not supported on this system.";
+}
+
 void add_console(MachineSpec &spec, VZSerialPortAttachment *attachment) {
   if (![attachment isKindOfClass:[VZFileHandleSerialPortAttachment class]]) return;
   auto *handles = static_cast<VZFileHandleSerialPortAttachment *>(attachment);
@@ -150,6 +158,7 @@ NSError *problem_with(VZVirtualMachineConfiguration *c) {
   if (reason == nil) reason = problem_with_size(c);
   if (reason == nil) reason = problem_with_devices(c);
   if (reason == nil) reason = problem_with_shares(c);
+  if (reason == nil) reason = problem_with_platform(c);
   return reason == nil ? nil : error(VZErrorInvalidVirtualMachineConfiguration, description, reason);
 }
 

@@ -133,6 +133,8 @@ VZ_INIT_COUNTED
     });
   };
   const auto on_guest_connect = [weak_self, queue, arrivals = _arrivals](uint32_t port, int fd) {
+    // By value: the block below captures what a reference refers to only as a reference.
+    // NOLINTNEXTLINE(performance-unnecessary-value-param)
     return arrivals->offer(port, [weak_self, queue, port, fd](Arrivals::Answer answer) {
       dispatch_async(queue, ^{
         VZVirtualMachine *machine = weak_self;
@@ -434,10 +436,9 @@ VZ_INIT_COUNTED
                    otherwise:(VZVirtualMachineState)old
                       ticket:(const Ticket &)ticket {
   __weak VZVirtualMachine *weak_self = self;
-  const Ticket copy = ticket;
-  return [weak_self, wanted, passing, old, copy](const std::string &text) {
+  return [weak_self, wanted, passing, old, ticket](const std::string &text) {
     const bool done = text.empty();
-    copy.use([weak_self, wanted, passing, old, done](Handler handler) {
+    ticket.use([weak_self, wanted, passing, old, done](Handler handler) {
       VZVirtualMachine *machine = weak_self;
       if (machine != nil && machine->_current == passing) [machine vz_enter:done ? wanted : old];
       handler(done ? nil : error(VZErrorInvalidVirtualMachineState, @"Invalid virtual machine state."));

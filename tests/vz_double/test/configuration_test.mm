@@ -172,6 +172,19 @@ TEST_CASE("faults on demand: no entitlement, an invalid configuration without an
   }
 }
 
+TEST_CASE("nested virtualization where there is none makes a configuration invalid") {
+  const Quiet quiet;
+  @autoreleasepool {
+    VZVirtualMachineConfiguration *c = small_configuration();
+    VZGenericPlatformConfiguration *platform = [[VZGenericPlatformConfiguration alloc] init];
+    platform.nestedVirtualizationEnabled = YES;
+    c.platform = platform;
+    CHECK(validate(c).ok());
+    vz_double_set_faults("no-nested=1");
+    CHECK_THAT(validate(c).reason, ContainsSubstring("Nested virtualization"));
+  }
+}
+
 TEST_CASE("__builtin_available asks the macOS that is pretended") {
   const Quiet quiet;
   vz_double_set_system("12.5");

@@ -83,6 +83,33 @@ TEST_CASE("what the guest prints comes out of its serial port before it is told 
   }
 }
 
+TEST_CASE("what is typed at the serial port comes back from the guest's terminal") {
+  const Quiet quiet;
+  @autoreleasepool {
+    int console[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, console) == 0);
+    {
+      NSFileHandle *both = [[NSFileHandle alloc] initWithFileDescriptor:console[1] closeOnDealloc:YES];
+      VZVirtioConsoleDeviceSerialPortConfiguration *port = [[VZVirtioConsoleDeviceSerialPortConfiguration alloc] init];
+      port.attachment = [[VZFileHandleSerialPortAttachment alloc] initWithFileHandleForReading:both
+                                                                          fileHandleForWriting:both];
+      VZVirtualMachineConfiguration *c = small_configuration();
+      c.serialPorts = @[ port ];
+      Vm vm(c);
+      REQUIRE(vm.start().ok());
+      CHECK(::write(console[0], "uname\n", 6) == 6);
+      std::string printed;
+      char buffer[4096];
+      while (printed.find("uname\n") == std::string::npos) {
+        const ssize_t n = ::read(console[0], buffer, sizeof buffer);
+        REQUIRE(n > 0);
+        printed.append(buffer, static_cast<size_t>(n));
+      }
+    }
+    ::close(console[0]);
+  }
+}
+
 TEST_CASE("a balloon's target is kept within the machine's memory, in whole MiB") {
   const Quiet quiet;
   @autoreleasepool {
