@@ -165,6 +165,10 @@ dispatch_queue_t dispatch_queue_create(const char *label, dispatch_queue_attr_t)
   return queue;
 }
 
+dispatch_queue_attr_t dispatch_queue_attr_make_with_qos_class(dispatch_queue_attr_t attr, dispatch_qos_class_t, int) {
+  return attr;
+}
+
 const char *dispatch_queue_get_label(dispatch_queue_t queue) { return lane_of(queue).label().c_str(); }
 
 void dispatch_async(dispatch_queue_t queue, dispatch_block_t block) { lane_of(queue).add({queue, [block copy]}); }

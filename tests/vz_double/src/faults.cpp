@@ -93,11 +93,12 @@ Faults parse(const char* script) {
 std::mutex mutex;
 
 Faults& in_force() {
-  static Faults one = [] {
+  // Never destroyed: queues may run when the statics go.
+  static auto* const one = [] {
     const char* said = std::getenv("MVM_VZ_DOUBLE");
-    return parse(said != nullptr ? said : "");
+    return new Faults(parse(said != nullptr ? said : ""));
   }();
-  return one;
+  return *one;
 }
 
 }  // namespace

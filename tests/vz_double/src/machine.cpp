@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine.hpp"
 
-#include <condition_variable>
 #include <limits>
-#include <mutex>
 #include <utility>
 
 #include <fcntl.h>
@@ -23,7 +21,7 @@ constexpr std::chrono::seconds last_words_timeout{1};
 // The power button has no deadline of its own.
 constexpr std::chrono::milliseconds no_deadline{std::numeric_limits<uint32_t>::max()};
 
-const std::string guest_name = "vz";
+constexpr const char* guest_name = "vz";
 
 UniqueFd duplicate(int fd) { return UniqueFd(fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 

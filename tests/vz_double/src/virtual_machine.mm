@@ -35,6 +35,10 @@ NSError *start_failure(NSString *reason) {
   return error(VZErrorInternal, @"Internal Virtualization error. The virtual machine failed to start.", reason);
 }
 
+void answer_gone(const Ticket &ticket) {
+  ticket.use([](Handler handler) { handler(error(VZErrorInternal, @"The virtual machine is gone.")); });
+}
+
 // As the real one, which says no more than that it failed: a kernel that is compressed.
 bool is_compressed(const std::string &kernel) {
   std::array<char, 8> head{};
@@ -248,6 +252,7 @@ VZ_INIT_COUNTED
   const int code = faults.start_error;
   [self vz_after:faults.start_delay
               do:^(VZVirtualMachine *machine) {
+                if (machine == nil) return answer_gone(ticket);
                 NSError *problem = code != 0 ? error(static_cast<VZErrorCode>(code),
                                                      @"The virtual machine failed to start.", @"A fault was asked for.")
                                              : [machine vz_problemWithFiles];
@@ -297,25 +302,19 @@ VZ_INIT_COUNTED
 }
 
 - (void)vz_planFaults:(const Faults &)faults {
-  if (faults.guest_stops_after) {
-    [self vz_after:*faults.guest_stops_after
-                do:^(VZVirtualMachine *machine) {
-                  [machine vz_killThen:nil];
-                }];
-  }
-  if (faults.error_after) {
-    [self vz_after:*faults.error_after
-                do:^(VZVirtualMachine *machine) {
-                  [machine vz_killThen:error(VZErrorInternal, @"The virtual machine stopped unexpectedly.",
-                                             @"A fault was asked for.")];
-                }];
-  }
-  if (faults.network_lost_after) {
-    [self vz_after:*faults.network_lost_after
-                do:^(VZVirtualMachine *machine) {
-                  [machine vz_loseNetwork];
-                }];
-  }
+  [self vz_plan:faults.guest_stops_after
+             do:^(VZVirtualMachine *machine) {
+               [machine vz_killThen:nil];
+             }];
+  [self vz_plan:faults.error_after
+             do:^(VZVirtualMachine *machine) {
+               [machine vz_killThen:error(VZErrorInternal, @"The virtual machine stopped unexpectedly.",
+                                          @"A fault was asked for.")];
+             }];
+  [self vz_plan:faults.network_lost_after
+             do:^(VZVirtualMachine *machine) {
+               [machine vz_loseNetwork];
+             }];
 }
 
 // ---- end
@@ -349,6 +348,7 @@ VZ_INIT_COUNTED
   if (!faults.answers("stop")) return [self vz_neverAnswer:completionHandler];
   [self vz_after:faults.stop_delay
               do:^(VZVirtualMachine *machine) {
+                if (machine == nil) return answer_gone(ticket);
                 [machine vz_kill:ticket];
               }];
 }
@@ -459,14 +459,22 @@ VZ_INIT_COUNTED
   [_unanswered addObject:[completionHandler copy]];
 }
 
-// Later on the queue, unless it was stopped or started again meanwhile, or is gone.
+// Later on the queue, with nil when the machine is gone by then.
 - (void)vz_after:(Faults::Delay)delay do:(void (^)(VZVirtualMachine *machine))what {
   __weak VZVirtualMachine *weak_self = self;
-  const NSUInteger start = _starts;
   const auto delay_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(delay).count();
   dispatch_after(delay_ns == 0 ? DISPATCH_TIME_NOW : dispatch_time(DISPATCH_TIME_NOW, delay_ns), _queue, ^{
-    VZVirtualMachine *machine = weak_self;
-    if (machine != nil && machine->_starts == start) what(machine);
+    what(weak_self);
   });
+}
+
+// A fault of this run of the machine: not after it was stopped or started again, or is gone.
+- (void)vz_plan:(const std::optional<Faults::Delay> &)delay do:(void (^)(VZVirtualMachine *machine))what {
+  if (!delay) return;
+  const NSUInteger start = _starts;
+  [self vz_after:*delay
+              do:^(VZVirtualMachine *machine) {
+                if (machine != nil && machine->_starts == start) what(machine);
+              }];
 }
 @end

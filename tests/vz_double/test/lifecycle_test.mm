@@ -105,6 +105,37 @@ TEST_CASE("a fault on demand: a start that fails, with the code that was asked f
   }
 }
 
+TEST_CASE("a handler whose machine is let go meanwhile is called, with an error") {
+  const Quiet quiet("start-delay=20");
+  @autoreleasepool {
+    dispatch_semaphore_t answered = dispatch_semaphore_create(0);
+    const auto outcome = std::make_shared<Outcome>();
+    {
+      Vm vm(small_configuration());
+      vm.on_queue([&](VZVirtualMachine *machine) {
+        const auto result = outcome;  // NOLINT(performance-unnecessary-copy-initialization): not the reference
+        dispatch_semaphore_t done = answered;
+        [machine startWithCompletionHandler:^(NSError *error) {
+          *result = outcome_of(error);
+          dispatch_semaphore_signal(done);
+        }];
+      });
+    }
+    REQUIRE(dispatch_semaphore_wait(answered, dispatch_time(DISPATCH_TIME_NOW, deadline_ns)) == 0);
+    CHECK(outcome->code == VZErrorInternal);
+  }
+}
+
+TEST_CASE("a stop that comes while the guest goes by itself succeeds") {
+  const Quiet quiet("stop-delay=30");
+  @autoreleasepool {
+    Vm vm(small_configuration("simulated.exit-after=10"));
+    REQUIRE(vm.start().ok());
+    CHECK(vm.stop().ok());
+    CHECK(vm.state() == VZVirtualMachineStateStopped);
+  }
+}
+
 TEST_CASE("a fault on demand: the guest stops by itself, or with an error") {
   const Quiet quiet("guest-stops-after=5");
   @autoreleasepool {

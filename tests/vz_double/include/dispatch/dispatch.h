@@ -23,10 +23,17 @@ typedef void (^dispatch_block_t)(void);
 typedef void (*dispatch_function_t)(void *);
 typedef uint64_t dispatch_time_t;
 typedef intptr_t dispatch_once_t;
-typedef intptr_t dispatch_qos_class_t;
+typedef unsigned dispatch_qos_class_t;
+#define QOS_CLASS_USER_INTERACTIVE 0x21u
+#define QOS_CLASS_USER_INITIATED 0x19u
+#define QOS_CLASS_DEFAULT 0x15u
+#define QOS_CLASS_UTILITY 0x11u
+#define QOS_CLASS_BACKGROUND 0x09u
 
 #define DISPATCH_NOESCAPE __attribute__((noescape))
 #define DISPATCH_QUEUE_SERIAL ((dispatch_queue_attr_t)0)
+// Every block runs in a pool of its own here.
+#define DISPATCH_QUEUE_SERIAL_WITH_AUTORELEASE_POOL DISPATCH_QUEUE_SERIAL
 #define DISPATCH_TIME_NOW (0ull)
 #define DISPATCH_TIME_FOREVER (~0ull)
 #define NSEC_PER_SEC 1000000000ull
@@ -39,6 +46,9 @@ extern "C" {
 #endif
 dispatch_queue_t dispatch_queue_create(const char *label, dispatch_queue_attr_t attr)
     __attribute__((ns_returns_retained));
+// Every thread is of one class here.
+dispatch_queue_attr_t dispatch_queue_attr_make_with_qos_class(dispatch_queue_attr_t attr,
+                                                              dispatch_qos_class_t qos_class, int relative_priority);
 const char *dispatch_queue_get_label(dispatch_queue_t queue);
 // Runs them one after another on the queue's own thread, each in an autorelease pool. The queue lives until they ran.
 void dispatch_async(dispatch_queue_t queue, dispatch_block_t block);
