@@ -16,7 +16,8 @@ DRIFTS = [
      "VZVirtioSocketDevice -removeSocketListenerForPort: is void uint32_t, the header has none"),
     ("a delegate's method", "VZVirtualMachine", "guestDidStopVirtualMachine:", "guestDidStop:",
      "VZVirtualMachineDelegate -guestDidStopVirtualMachine:"),
-    ("a parameter's type", "VZSocket", "(void)removeSocketListenerForPort:(uint32_t)", "(void)removeSocketListenerForPort:(int)",
+    ("a parameter's type", "VZSocket", "(void)removeSocketListenerForPort:(uint32_t)",
+     "(void)removeSocketListenerForPort:(int)",
      "is void uint32_t, the header says VZVirtioSocketDevice -removeSocketListenerForPort: is void int"),
     ("a result's type", "VZVirtualMachine", "- (BOOL)requestStop", "- (void)requestStop", "-requestStopWithError:"),
     ("a block's parameters", "VZVirtualMachine", "startWithCompletionHandler:(void (^)(NSError *_Nullable errorOrNil))",
@@ -25,10 +26,11 @@ DRIFTS = [
      "property memorySize is uint64_t, the header says"),
     ("weak", "VZVirtualMachine", "@property(nullable, weak)", "@property(nullable, strong)",
      "property delegate is id<VZVirtualMachineDelegate> weak, the header says"),
-    ("readonly", "VZSocket", "@property(readonly) int fileDescriptor", "@property int fileDescriptor", "property fileDescriptor"),
+    ("readonly", "VZSocket", "@property(readonly) int fileDescriptor", "@property int fileDescriptor",
+     "property fileDescriptor"),
     ("a getter", "VZStorage", "getter=isReadOnly", "getter=readOnly", "property readOnly"),
-    ("a class property", "VZVirtualMachineConfiguration", "(class, readonly) NSUInteger minimum", "(readonly) NSUInteger minimum",
-     "property minimumAllowedCPUCount"),
+    ("a class property", "VZVirtualMachineConfiguration", "(class, readonly) NSUInteger minimum",
+     "(readonly) NSUInteger minimum", "property minimumAllowedCPUCount"),
     ("unavailable", "VZNetwork", "@interface VZMACAddress : NSObject <NSCopying>\n+ (instancetype)new NS_UNAVAILABLE;",
      "@interface VZMACAddress : NSObject <NSCopying>\n+ (instancetype)new;", "VZMACAddress +new is instancetype unavailable"),
     ("an enumerator's value", "VZStorage", "VZDiskImageCachingModeCached = 2", "VZDiskImageCachingModeCached = 3",
@@ -45,7 +47,8 @@ DRIFTS = [
 def check(check_facts, include, facts, command, directory):
     copy = str(directory / "include")
     arguments = [copy if argument == include else argument for argument in command]
-    return subprocess.run([sys.executable, check_facts, *facts, "--", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, check_facts, *facts, "--", *arguments], capture_output=True, text=True,
+                          check=False)
 
 
 def main():

@@ -74,7 +74,8 @@ def main():
     found = list(problems(library, known, foundation_selectors(sys.argv[split + 1:])))
     for problem in found:
         print("check_selectors: %s: %s" % (path, problem))
-    print("check_selectors: %d selectors, %d classes, %d problems" % (len(library.sends), len(library.implements), len(found)))
+    print("check_selectors: %d selectors, %d classes, %d problems" % (
+        len(library.sends), len(library.implements), len(found)))
     sys.exit(1 if found else 0)
 
 
