@@ -29,7 +29,7 @@ find_package(Threads REQUIRED)
 add_library(mvm-options INTERFACE)
 target_compile_options(mvm-options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers
                                              # False alarms of GCC 12 on "literal" + std::string (gcc#105651).
-                                             $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+                                             $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
                                              $<$<BOOL:${MVM_WERROR}>:-Werror>)
 target_link_libraries(mvm-options INTERFACE Threads::Threads)
 if(MVM_SANITIZE)

@@ -6,11 +6,11 @@
 #include <memory>
 #include <string>
 
-#include "event_loop.hpp"
-#include "guest.hpp"
-#include "host_ports.hpp"
+#include "guest/event_loop.hpp"
+#include "guest/guest.hpp"
+#include "guest/host_ports.hpp"
+#include "guest/vm_table.hpp"
 #include "mvm/plugin.hpp"
-#include "vm_table.hpp"
 
 namespace mvm::mock {
 

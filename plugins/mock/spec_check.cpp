@@ -11,11 +11,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "guest/options.hpp"
 #include "mvm/ext/guest_connect.h"
 #include "mvm/ext/pause.h"
 #include "mvm/ext/unshare_dir.h"
 #include "mvm/hypervisor.hpp"
-#include "options.hpp"
 
 namespace mvm::mock {
 namespace {
