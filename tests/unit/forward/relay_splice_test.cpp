@@ -117,7 +117,7 @@ TEST_CASE("a guest that goes in the midst of a flood ends the client's connectio
   SUCCEED();
 }
 
-TEST_CASE("a flood is copied when there are no descriptors for a pipe") {
+TEST_CASE("a flood is copied without a free descriptor for a pipe") {
   LoopThread loop;
   Flooded relay(loop);
   const std::string flood = pattern(flood_bytes, 4);
