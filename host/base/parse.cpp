@@ -139,10 +139,11 @@ bool split_last(std::string_view& rest, std::string_view& last) {
   return colon != std::string_view::npos;
 }
 
+bool is_number(std::string_view text) { return !text.empty() && count_digits(text) == text.size(); }
+
 Result<uint16_t> parse_port(std::string_view whole, std::string_view which, std::string_view text) {
   uint64_t value = 0;
-  const bool is_number = !text.empty() && count_digits(text) == text.size();
-  if (!is_number || !to_uint64(text, value) || value < 1 || value > 65535) {
+  if (!is_number(text) || !to_uint64(text, value) || value < 1 || value > 65535) {
     return fail(ErrorKind::invalid, "{}: {} port {} is not a port; write a number from 1 to 65535", whole, which,
                 text.empty() ? "\"\"" : shown(text));
   }
@@ -182,8 +183,6 @@ Result<std::string> parse_socket_path(std::string_view whole, std::string_view t
   if (text.size() > unix_prefix.size() && text.find('\0') == std::string_view::npos) return std::string(text);
   return fail(ErrorKind::invalid, "{}: has no path; write for instance unix:/run/web.sock:80", whole);
 }
-
-bool is_number(std::string_view text) { return !text.empty() && count_digits(text) == text.size(); }
 
 }  // namespace
 

@@ -2,7 +2,6 @@
 // boot and run.
 #include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <set>
@@ -12,6 +11,7 @@
 #include "base/parse.hpp"
 #include "cli/command.hpp"
 #include "cli/progress_bar.hpp"
+#include "cli/published_port.hpp"
 #include "launch/detached.hpp"
 #include "launch/launched_reporter.hpp"
 #include "runner/run_vm.hpp"
@@ -98,12 +98,6 @@ Result<void> fill_numbers(const BootOptions& o, pb::BootRequest& request) {
   return {};
 }
 
-// A Unix socket's path may be given from where the user stands.
-std::string absolute_host_end(const std::string& address) {
-  if (!address.starts_with(unix_prefix)) return address;
-  return std::string(unix_prefix) + absolute(address.substr(unix_prefix.size()));
-}
-
 Result<void> fill_lists(const BootOptions& o, pb::VmConfig& given) {
   for (const auto& text : emptied(o.disks) ? std::vector<std::string>() : o.disks) {
     MVM_TRY(const DiskText disk, parse_disk(text));
@@ -120,10 +114,7 @@ Result<void> fill_lists(const BootOptions& o, pb::VmConfig& given) {
   }
   for (const auto& text : emptied(o.publish) ? std::vector<std::string>() : o.publish) {
     MVM_TRY(const PortPair port, parse_publish(text));
-    auto* added = given.add_published_ports();
-    added->set_address(absolute_host_end(port.address));
-    added->set_host_port(port.host_port);
-    added->set_guest_port(port.guest_port);
+    *given.add_published_ports() = published_port(port);
   }
   for (const auto& text : emptied(o.options) ? std::vector<std::string>() : o.options) {
     MVM_TRY(auto option, parse_option(text));

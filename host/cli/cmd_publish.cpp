@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // publish and unpublish.
-#include <filesystem>
-
 #include <CLI/CLI.hpp>
 
-#include "base/parse.hpp"
+#include "cli/published_port.hpp"
 #include "cli/running_vm.hpp"
 
 namespace mvm::host {
@@ -17,23 +15,11 @@ struct PublishOptions {
   std::string port;
 };
 
-pb::PublishedPort to_message(const PortPair& pair) {
-  pb::PublishedPort port;
-  port.set_address(pair.address);
-  if (pair.address.starts_with(unix_prefix)) {
-    const std::filesystem::path path = pair.address.substr(unix_prefix.size());
-    port.set_address(std::string(unix_prefix) + std::filesystem::absolute(path).lexically_normal().string());
-  }
-  port.set_host_port(pair.host_port);
-  port.set_guest_port(pair.guest_port);
-  return port;
-}
-
 Result<int> publish(const GlobalOptions& globals, const PublishOptions& options) {
   MVM_TRY(const PortPair pair, parse_publish(options.port, "publish"));
   MVM_TRY(const auto client, connect_vm(globals, options.name));
   pb::ControlRequest request;
-  *request.mutable_publish()->mutable_port() = to_message(pair);
+  *request.mutable_publish()->mutable_port() = published_port(pair);
   MVM_CHECK(client->call(request, answer_limit));
   return 0;
 }
@@ -42,7 +28,7 @@ Result<int> unpublish(const GlobalOptions& globals, const PublishOptions& option
   MVM_TRY(const PortPair pair, parse_published(options.port));
   MVM_TRY(const auto client, connect_vm(globals, options.name));
   pb::ControlRequest request;
-  *request.mutable_unpublish()->mutable_port() = to_message(pair);
+  *request.mutable_unpublish()->mutable_port() = published_port(pair);
   MVM_CHECK(client->call(request, answer_limit));
   return 0;
 }

@@ -97,7 +97,7 @@ class Client : public std::enable_shared_from_this<Client> {
  public:
   Client(std::shared_ptr<Port> port, GuestConnector connect, UniqueFd fd, std::function<void()> gone)
       : port_(std::move(port)), connect_(std::move(connect)), fd_(std::move(fd)), gone_(std::move(gone)) {
-    if (is_tcp(fd_.get())) set_no_delay(fd_.get());
+    set_no_delay(fd_.get());
     ++port_->open;
     ++port_->connections;
   }
@@ -113,7 +113,7 @@ class Client : public std::enable_shared_from_this<Client> {
 
  private:
   void relay(UniqueFd guest) {
-    if (is_tcp(guest.get())) set_no_delay(guest.get());
+    set_no_delay(guest.get());
     start_relay(
         port_->loop, std::move(fd_), std::move(guest), {},
         [port = port_, gone = std::move(gone_)](RelayTotals) {

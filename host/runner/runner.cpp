@@ -48,8 +48,17 @@ pb::ControlReply failure_reply(const Error& error) {
   return reply;
 }
 
-bool same_host_end(const pb::PublishedPort& one, const pb::PublishedPort& other) {
-  return one.address() == other.address() && one.host_port() == other.host_port();
+template <class T>
+void answer(const ControlServer::Reply& reply, const Result<T>& result) {
+  reply(result ? done_reply() : failure_reply(result.error()), UniqueFd());
+}
+
+// The one that is published at the same host end; end() where there is none.
+template <class Ports>
+auto find_published(Ports& ports, const pb::PublishedPort& wanted) {
+  return std::find_if(ports.begin(), ports.end(), [&](const pb::PublishedPort& port) {
+    return port.address() == wanted.address() && port.host_port() == wanted.host_port();
+  });
 }
 
 std::string_view exit_reason_name(v1::ExitReason reason) {
@@ -439,9 +448,9 @@ void Runner::handle(const pb::ControlRequest& request, ControlServer::Reply repl
     case pb::ControlRequest::kUnshareDir:
       return handle_unshare(request.unshare_dir().tag(), std::move(reply));
     case pb::ControlRequest::kPublish:
-      return handle_publish(request.publish().port(), std::move(reply));
+      return answer(reply, publish(request.publish().port()));
     case pb::ControlRequest::kUnpublish:
-      return handle_unpublish(request.unpublish().port(), std::move(reply));
+      return answer(reply, unpublish(request.unpublish().port()));
     case pb::ControlRequest::kPause:
       return handle_pause(std::move(reply));
     case pb::ControlRequest::kResume:
@@ -484,15 +493,12 @@ void Runner::handle_pause(ControlServer::Reply reply) {
       [bytes = request.SerializeAsString()](PluginHypervisor& plugin, Completion done) {
         plugin.pause(bytes, std::move(done));
       },
-      [reply](const Result<std::string>& result) {
-        reply(result ? done_reply() : failure_reply(result.error()), UniqueFd());
-      });
+      [reply](const Result<std::string>& result) { answer(reply, result); });
 }
 
 void Runner::handle_resume(ControlServer::Reply reply) {
-  change_pause(VmState::paused, VmHappening::resumed, "resume", resuming(), [reply](const Result<std::string>& result) {
-    reply(result ? done_reply() : failure_reply(result.error()), UniqueFd());
-  });
+  change_pause(VmState::paused, VmHappening::resumed, "resume", resuming(),
+               [reply](const Result<std::string>& result) { answer(reply, result); });
 }
 
 std::function<void(PluginHypervisor&, Completion)> Runner::resuming() const {
@@ -555,16 +561,6 @@ void Runner::handle_unshare(const std::string& tag, ControlServer::Reply reply) 
       });
 }
 
-void Runner::handle_publish(const pb::PublishedPort& wanted, ControlServer::Reply reply) {
-  const Result<void> done = publish(wanted);
-  reply(done ? done_reply() : failure_reply(done.error()), UniqueFd());
-}
-
-void Runner::handle_unpublish(const pb::PublishedPort& wanted, ControlServer::Reply reply) {
-  const Result<void> done = unpublish(wanted);
-  reply(done ? done_reply() : failure_reply(done.error()), UniqueFd());
-}
-
 Result<void> Runner::publish(const pb::PublishedPort& wanted) {
   const std::string& name = setup_.name.str();
   const std::string host_end = host_end_text(wanted.address(), wanted.host_port());
@@ -575,8 +571,7 @@ Result<void> Runner::publish(const pb::PublishedPort& wanted) {
     return fail(ErrorKind::unsupported, "publish: {} has no vsock to reach the guest by", setup_.record.hypervisor());
   }
   auto& ports = *setup_.record.mutable_spec()->mutable_published_ports();
-  const auto same =
-      std::find_if(ports.begin(), ports.end(), [&](const auto& port) { return same_host_end(port, wanted); });
+  const auto same = find_published(ports, wanted);
   if (same != ports.end()) {
     return fail(ErrorKind::invalid, "{}: publishes {} already, to guest port {}; unpublish it first", name, host_end,
                 same->guest_port());
@@ -597,8 +592,7 @@ Result<void> Runner::unpublish(const pb::PublishedPort& wanted) {
   const std::string& name = setup_.name.str();
   const std::string host_end = host_end_text(wanted.address(), wanted.host_port());
   auto& ports = *setup_.record.mutable_spec()->mutable_published_ports();
-  const auto same =
-      std::find_if(ports.begin(), ports.end(), [&](const auto& port) { return same_host_end(port, wanted); });
+  const auto same = find_published(ports, wanted);
   if (same == ports.end() || forwards_.size() != static_cast<size_t>(ports.size())) {
     return fail(ErrorKind::failed, "{}: does not publish {}; `mvmhost inspect {}` says what it does", name, host_end,
                 name);

@@ -94,8 +94,6 @@ class Runner {
   void change_pause(VmState from, VmHappening happening, const char* verb,
                     std::function<void(PluginHypervisor&, Completion)> start,
                     std::function<void(Result<std::string>)> done);
-  void handle_publish(const pb::PublishedPort& wanted, ControlServer::Reply reply);
-  void handle_unpublish(const pb::PublishedPort& wanted, ControlServer::Reply reply);
   Result<void> publish(const pb::PublishedPort& wanted);
   Result<void> unpublish(const pb::PublishedPort& wanted);
   Result<void> bind_port(const pb::PublishedPort& port);
