@@ -101,6 +101,7 @@ TEST_CASE("what a guest serves over vsock answers, as does what else was put int
   CHECK_THAT(console, ContainsSubstring("check: much 2097152\n"));
   CHECK_THAT(console, ContainsSubstring("check: discard <>\n"));
   CHECK_THAT(console, ContainsSubstring("check: shell Linux late not found\n"));
+  CHECK_THAT(console, ContainsSubstring("check: shells 10 and 10 of 10 whole\n"));  // that failed, that were killed
   CHECK_THAT(console, ContainsSubstring("check: web HTTP/1.1 200 OK"));
   CHECK_THAT(console, ContainsSubstring("Hello from the guest box"));
   CHECK_THAT(console, ContainsSubstring("check: refused Connection reset by peer\n"));

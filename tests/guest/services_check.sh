@@ -7,12 +7,25 @@
 say() { echo "check: $*" >/dev/console; }
 talk() { socat -t 60 - "VSOCK-CONNECT:1:$1"; }
 
+# shells_whole END: of ten shells that end so right after much output, how many's output came whole.
+shells_whole() {
+  local n=0 whole=0
+  while [ $n -lt 10 ]; do
+    if [ "$(echo "head -c 100000 /dev/zero; echo whole; $1" | talk 1022 | tr -d '\0' | head -n 1)" = whole ]; then
+      whole=$((whole + 1))
+    fi
+    n=$((n + 1))
+  done
+  echo "$whole"
+}
+
 check_own() {
   services-of-the-guest
   say echo "$(echo hello | talk 7)"
   say much "$(dd if=/dev/zero bs=64k count=32 2>/dev/null | talk 7 | wc -c)"
   say discard "<$(echo hello | talk 9)>"
   say shell "$(echo 'uname -s; sleep 1; echo late; nonsense' | talk 1022 | sed 's/.*not found/not found/' | tr '\n' ' ' | sed 's/ $//')"
+  say shells "$(shells_whole 'exit 127') and $(shells_whole 'kill -9 $$') of 10 whole"
   say web "$(printf 'GET / HTTP/1.0\r\n\r\n' | talk 10080 | tr '\r\n' '  ')"
   say refused "$(echo | talk 4999 2>&1 | sed 's/.*: //')"
   say jq "$(echo '{"answer": 42}' | jq .answer)"
