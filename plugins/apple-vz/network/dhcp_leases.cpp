@@ -30,19 +30,19 @@ std::string_view take_until(std::string_view& text, char separator) {
   return part;
 }
 
-struct Lease {
+struct Entry {
   std::string_view address;
   std::optional<Mac> mac;
-  uint64_t expires = 0;  // Seconds since the epoch.
+  uint64_t expires_s = 0;
 };
 
-void read_field(Lease& lease, std::string_view line) {
+void read_field(Entry& lease, std::string_view line) {
   const auto key = take_until(line, '=');
   if (key == "ip_address") lease.address = line;
   if (key == "hw_address" && line.substr(0, kEthernet.size()) == kEthernet) {
     lease.mac = parse_mac(line.substr(kEthernet.size()));
   }
-  if (key == "lease" && line.substr(0, 2) == "0x") lease.expires = parse_hex<uint64_t>(line.substr(2)).value_or(0);
+  if (key == "lease" && line.substr(0, 2) == "0x") lease.expires_s = parse_hex<uint64_t>(line.substr(2)).value_or(0);
 }
 
 }  // namespace
@@ -61,22 +61,22 @@ std::optional<Mac> parse_mac(std::string_view text) {
   return mac;
 }
 
-std::optional<std::string> leased_address(std::string_view leases, const Mac& mac) {
-  std::optional<Lease> best;
-  Lease lease;
+std::optional<Lease> newest_lease(std::string_view leases, const Mac& mac) {
+  std::optional<Entry> best;
+  Entry entry;
   while (!leases.empty()) {
     const auto line = trimmed(take_until(leases, '\n'));
     if (line == "{") {
-      lease = {};
+      entry = {};
     } else if (line == "}") {
       // bootpd writes the newest first: of equals the first stays.
-      if (lease.mac == mac && !lease.address.empty() && (!best || lease.expires > best->expires)) best = lease;
+      if (entry.mac == mac && !entry.address.empty() && (!best || entry.expires_s > best->expires_s)) best = entry;
     } else {
-      read_field(lease, line);
+      read_field(entry, line);
     }
   }
   if (!best) return std::nullopt;
-  return std::string(best->address);
+  return Lease{std::string(best->address), best->expires_s};
 }
 
 }  // namespace mvm::apple_vz

@@ -15,4 +15,7 @@ int live_queues();
 using Clock = std::chrono::steady_clock;
 Clock::time_point time_point_of(dispatch_time_t when);
 
+// Once, before the first queue.
+void mend_file_handles();
+
 }  // namespace mvm::vz_double

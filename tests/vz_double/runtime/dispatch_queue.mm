@@ -4,6 +4,7 @@
 
 #import <Foundation/Foundation.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace mvm::vz_double {
 namespace {
@@ -23,6 +25,7 @@ std::atomic<int> live{0};
 struct Work {
   dispatch_queue_t queue;  // lives until its blocks ran, as in libdispatch
   dispatch_block_t block;
+  uint64_t id = 0;
 };
 
 // A queue's, shared with its thread.
@@ -36,10 +39,23 @@ class Lane {
     changed_.notify_one();
   }
 
-  void add_later(Clock::time_point when, Work work) {
+  // Gives back what drop() takes.
+  uint64_t add_later(Clock::time_point when, Work work) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    work.id = ++last_id_;
     later_.emplace(when, std::move(work));
     changed_.notify_one();
+    return last_id_;
+  }
+
+  // Takes back what has not begun to run.
+  void drop(uint64_t id) {
+    Work dropped;  // goes after the lock: what it holds may post
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = std::find_if(later_.begin(), later_.end(), [id](const auto &l) { return l.second.id == id; });
+    if (found == later_.end()) return;
+    dropped = std::move(found->second);
+    later_.erase(found);
   }
 
   void close() {
@@ -74,6 +90,7 @@ class Lane {
   std::multimap<Clock::time_point, Work> later_;
   std::map<const void *, void *> specific_;
   bool closed_ = false;
+  uint64_t last_id_ = 0;
 };
 
 thread_local Lane *current = nullptr;
@@ -154,6 +171,8 @@ Clock::time_point time_point_of(dispatch_time_t when) { return Clock::time_point
 using namespace mvm::vz_double;
 
 dispatch_queue_t dispatch_queue_create(const char *label, dispatch_queue_attr_t) {
+  static std::once_flag mended;
+  std::call_once(mended, mend_file_handles);
   MvmQueue *queue = [[MvmQueue alloc] init];
   queue->lane = std::make_shared<Lane>(label);
   ++live;
@@ -171,7 +190,7 @@ dispatch_queue_attr_t dispatch_queue_attr_make_with_qos_class(dispatch_queue_att
 
 const char *dispatch_queue_get_label(dispatch_queue_t queue) { return lane_of(queue).label().c_str(); }
 
-void dispatch_async(dispatch_queue_t queue, dispatch_block_t block) { lane_of(queue).add({queue, [block copy]}); }
+void dispatch_async(dispatch_queue_t queue, dispatch_block_t block) { lane_of(queue).add({queue, [block copy], 0}); }
 
 void dispatch_async_f(dispatch_queue_t queue, void *context, dispatch_function_t work) {
   dispatch_async(queue, ^{
@@ -182,7 +201,7 @@ void dispatch_async_f(dispatch_queue_t queue, void *context, dispatch_function_t
 void dispatch_after(dispatch_time_t when, dispatch_queue_t queue, dispatch_block_t block) {
   if (when == DISPATCH_TIME_FOREVER) return;
   if (when == DISPATCH_TIME_NOW) return dispatch_async(queue, block);
-  lane_of(queue).add_later(time_point_of(when), {queue, [block copy]});
+  lane_of(queue).add_later(time_point_of(when), {queue, [block copy], 0});
 }
 
 void dispatch_sync(dispatch_queue_t queue, DISPATCH_NOESCAPE dispatch_block_t block) {
@@ -216,4 +235,82 @@ dispatch_time_t dispatch_time(dispatch_time_t base, int64_t delta_ns) {
   if (base == DISPATCH_TIME_FOREVER) return base;
   if (base == DISPATCH_TIME_NOW) base = static_cast<dispatch_time_t>(Clock::now().time_since_epoch().count());
   return base + static_cast<dispatch_time_t>(delta_ns);
+}
+
+// ---- timers
+
+const struct dispatch_source_type_s _dispatch_source_type_timer = {0};
+
+@interface MvmTimer : NSObject <OS_dispatch_source> {
+ @public
+  std::mutex mutex;
+  dispatch_queue_t queue;
+  dispatch_block_t handler;
+  dispatch_time_t start;
+  uint64_t work;
+  bool resumed;
+}
+- (void)fire;
+@end
+
+@implementation MvmTimer
+- (void)fire {
+  dispatch_block_t block = nil;
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    block = handler;
+  }
+  if (block != nil) block();
+}
+
+- (void)dealloc {
+  if (!resumed) bug_in_client("release of a suspended object", queue);
+}
+@end
+
+static MvmTimer *timer_of(dispatch_object_t object) { return static_cast<MvmTimer *>(object); }
+
+dispatch_source_t dispatch_source_create(dispatch_source_type_t type, uintptr_t, uintptr_t, dispatch_queue_t queue) {
+  if (type != DISPATCH_SOURCE_TYPE_TIMER) bug_in_client("the double has no sources but timers", queue);
+  MvmTimer *timer = [[MvmTimer alloc] init];
+  timer->queue = queue;
+  return timer;
+}
+
+void dispatch_source_set_timer(dispatch_source_t source, dispatch_time_t start, uint64_t interval, uint64_t) {
+  MvmTimer *timer = timer_of(source);
+  if (interval != DISPATCH_TIME_FOREVER) bug_in_client("the double's timers fire once", timer->queue);
+  timer->start = start;
+}
+
+void dispatch_source_set_event_handler(dispatch_source_t source, dispatch_block_t handler) {
+  timer_of(source)->handler = [handler copy];
+}
+
+void dispatch_resume(dispatch_object_t object) {
+  MvmTimer *timer = timer_of(object);
+  timer->resumed = true;
+  const auto when = timer->start == DISPATCH_TIME_NOW ? Clock::now() : time_point_of(timer->start);
+  // It lives until it fired or was cancelled, as in libdispatch.
+  timer->work = lane_of(timer->queue).add_later(when, {timer->queue,
+                                                       ^{
+                                                         [timer fire];
+                                                       },
+                                                       0});
+}
+
+void dispatch_source_cancel(dispatch_source_t source) {
+  MvmTimer *timer = timer_of(source);
+  dispatch_block_t handler = nil;
+  {
+    const std::lock_guard<std::mutex> lock(timer->mutex);
+    handler = std::exchange(timer->handler, nil);
+  }
+  lane_of(timer->queue).drop(timer->work);
+  if (handler == nil || is_current(timer->queue)) return;
+  // It goes there, with what it holds.
+  dispatch_block_t last = std::exchange(handler, nil);
+  dispatch_async(timer->queue, ^{
+    (void)last;
+  });
 }

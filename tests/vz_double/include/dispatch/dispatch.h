@@ -15,10 +15,15 @@
 @end
 @protocol OS_dispatch_group <OS_dispatch_object>
 @end
+@protocol OS_dispatch_source <OS_dispatch_object>
+@end
+typedef NSObject<OS_dispatch_object> *dispatch_object_t;
 typedef NSObject<OS_dispatch_queue> *dispatch_queue_t;
 typedef NSObject<OS_dispatch_queue_attr> *dispatch_queue_attr_t;
 typedef NSObject<OS_dispatch_semaphore> *dispatch_semaphore_t;
 typedef NSObject<OS_dispatch_group> *dispatch_group_t;
+typedef NSObject<OS_dispatch_source> *dispatch_source_t;
+typedef const struct dispatch_source_type_s *dispatch_source_type_t;
 typedef void (^dispatch_block_t)(void);
 typedef void (*dispatch_function_t)(void *);
 typedef uint64_t dispatch_time_t;
@@ -63,6 +68,21 @@ void dispatch_queue_set_specific(dispatch_queue_t queue, const void *key, void *
                                  dispatch_function_t destructor);
 // Of the queue whose thread calls; null elsewhere.
 void *dispatch_get_specific(const void *key);
+
+// Of sources only timers, which fire once: an interval other than DISPATCH_TIME_FOREVER aborts.
+struct dispatch_source_type_s {
+  int unused;
+};
+extern const struct dispatch_source_type_s _dispatch_source_type_timer;
+#define DISPATCH_SOURCE_TYPE_TIMER (&_dispatch_source_type_timer)
+dispatch_source_t dispatch_source_create(dispatch_source_type_t type, uintptr_t handle, uintptr_t mask,
+                                         dispatch_queue_t queue) __attribute__((ns_returns_retained));
+void dispatch_source_set_timer(dispatch_source_t source, dispatch_time_t start, uint64_t interval, uint64_t leeway);
+void dispatch_source_set_event_handler(dispatch_source_t source, dispatch_block_t handler);
+// From then on the handler does not begin any more; it goes, on the queue.
+void dispatch_source_cancel(dispatch_source_t source);
+// A source that is let go before this aborts, as in libdispatch.
+void dispatch_resume(dispatch_object_t object);
 
 dispatch_semaphore_t dispatch_semaphore_create(intptr_t value) __attribute__((ns_returns_retained));
 intptr_t dispatch_semaphore_signal(dispatch_semaphore_t semaphore);
