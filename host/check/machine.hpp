@@ -48,7 +48,7 @@ class ConsoleLog {
   std::vector<std::thread> readers_;
 };
 
-class Machine final : public CallObserver {
+class Machine : public CallObserver {
  public:
   explicit Machine(const std::filesystem::path& plugin = subject().plugin, const std::string& name = "");
   ~Machine() override;

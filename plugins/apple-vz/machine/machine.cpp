@@ -202,7 +202,7 @@ void Machine::force() {
   if (!vm_) return end(v1::EXIT_REASON_HOST_STOP, "");
   if (start_answered_) return stop_machine();
   // A machine that starts can be neither stopped nor, yet, be known to run: started() goes on.
-  last_patience_ = after(ground_.patience.start, [this] {
+  last_patience_ = after(ground_.patience.unstoppable, [this] {
     ground_.host.log(MVM_LOG_WARN, named("is let go while it starts: the framework has not answered"));
     end(v1::EXIT_REASON_HOST_STOP, "");
   });
@@ -214,8 +214,8 @@ void Machine::stop_machine() {
     return end(v1::EXIT_REASON_HOST_STOP, "stopped by force");
   }
   if (!vm_->can_stop()) {  // it pauses, or resumes: look_at_state() goes on
-    last_patience_ = after(ground_.patience.transition, [this] {
-      end(v1::EXIT_REASON_HOST_STOP, "let go while the framework changed its state, without an answer");
+    last_patience_ = after(ground_.patience.unstoppable, [this] {
+      end(v1::EXIT_REASON_HOST_STOP, "let go while it was being paused or resumed: the framework has not answered");
     });
     return;
   }

@@ -23,11 +23,11 @@ namespace mvm::apple_vz {
 struct Patience {
   std::chrono::milliseconds graceful_stop{30'000};  // where the request leaves it to us
   std::chrono::milliseconds between_presses{2'000};
-  std::chrono::milliseconds start{1'000};       // until a start that is to be stopped is answered
-  std::chrono::milliseconds stop{10'000};       // until a machine has stopped
+  std::chrono::milliseconds unstoppable{1'000};  // until a state is over in which a machine cannot be stopped
+  std::chrono::milliseconds stop{10'000};        // until a machine has stopped
   std::chrono::milliseconds transition{10'000};  // until it has paused, or resumed
-  std::chrono::milliseconds cause{200};         // from the state that it stopped to the reason why
-  std::chrono::milliseconds single_try{2'000};  // until a connection that is tried once is answered
+  std::chrono::milliseconds cause{200};          // from the state that it stopped to the reason why
+  std::chrono::milliseconds single_try{2'000};   // until a connection that is tried once is answered
 };
 
 class Machine;

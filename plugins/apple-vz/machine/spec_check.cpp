@@ -72,6 +72,7 @@ OpenFile open_file(const std::string& subject, const std::string& path, int flag
   OpenFile file{UniqueFd(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC)), {}};
   if (!file.fd || ::fstat(file.fd.get(), &file.info) != 0) {
     const int error = errno;
+    if (error == EISDIR) throw Error(MVM_ERR_INVALID, subject + ": is a directory");
     const mvm_status status = status_of(error);
     throw Error(status, subject + ": " + std::strerror(error) + (status == MVM_ERR_DENIED ? if_denied : ""));
   }
