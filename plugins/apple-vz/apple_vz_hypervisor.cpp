@@ -50,13 +50,12 @@ std::vector<std::shared_ptr<Machine>> AppleVzHypervisor::Machines::all() {
 }
 
 AppleVzHypervisor::AppleVzHypervisor(Host host, Bytes config)
-    : machines_(std::make_shared<Machines>()),
-      ground_{host,
-              {},
-              {},
-              parse<v1::InstanceConfig>(config).state_dir(),
-              {},
-              [machines = machines_](const Machine& machine) { machines->remove(machine); }} {}
+    : machines_(std::make_shared<Machines>()), ground_{host,
+                                                       {},
+                                                       {},
+                                                       parse<v1::InstanceConfig>(config).state_dir(),
+                                                       {},
+                                                       [machines = machines_](const Machine& machine) { machines->remove(machine); }} {}
 
 AppleVzHypervisor::~AppleVzHypervisor() {
   for (const auto& machine : machines_->all()) {

@@ -87,7 +87,8 @@ int ms_since(Clock::time_point begin) {
 
 // ---- boot
 
-TEST_CASE("a configuration that the framework calls invalid without an error fails the boot all the same", "[contract]") {
+TEST_CASE("a configuration that the framework calls invalid without an error fails the boot all the same",
+          "[contract]") {
   const Faults faults("invalid-without-error=1");
   Vz vz;
   CHECK(vz.refusal() ==
@@ -222,7 +223,8 @@ TEST_CASE("a guest that powers itself off, and a machine that fails, are told ap
   vz.must_boot(vz.spec());
   const v1::VmExited exited = exit_of(vz);
   CHECK(exited.reason() == v1::EXIT_REASON_ERROR);
-  CHECK_THAT(exited.detail(), StartsWith("VZErrorDomain 1 (VZErrorInternal): The virtual machine stopped unexpectedly."));
+  CHECK_THAT(exited.detail(),
+             StartsWith("VZErrorDomain 1 (VZErrorInternal): The virtual machine stopped unexpectedly."));
   CHECK(vz.list().vms_size() == 0);
   CHECK(vz.leaves_nothing());
 }

@@ -41,8 +41,7 @@ TEST_CASE("apple-vz: a VM's whole life", "[e2e][apple-vz]") {
   const fs::path data = box.directory("data");
   box.write("data/hello", "from the host");
   must_boot_vz(box, "demo",
-               {"--rootfs", disk, "--share", data, "--cpus", "2", "--memory", "256M", "--option",
-                "disk-sync=full"});
+               {"--rootfs", disk, "--share", data, "--cpus", "2", "--memory", "256M", "--option", "disk-sync=full"});
   CHECK(box.field("demo", "hypervisor") == "apple-vz");
   CHECK(box.state("demo") == "running");
   CHECK(box.must({"vsock-connect", "demo", "7"}, {.input = "hello\n"}).out == "hello\n");

@@ -9,9 +9,9 @@
 namespace mvm::apple_vz {
 
 // A configuration that the framework has found valid. Throws FrameworkFailure; to be called within attempt().
-VZVirtualMachineConfiguration *configuration_of(const MachinePlan &plan);
+VZVirtualMachineConfiguration* configuration_of(const MachinePlan& plan);
 
-VZDirectoryShare *share_of(const Directory &directory);
-VZDirectoryShare *share_of(const std::vector<Directory> &directories);  // each by its tag as a name
+VZDirectoryShare* share_of(const Directory& directory);
+VZDirectoryShare* share_of(const std::vector<Directory>& directories);  // each by its tag as a name
 
 }  // namespace mvm::apple_vz

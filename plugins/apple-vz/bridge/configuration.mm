@@ -59,12 +59,12 @@ void set_platform(VZVirtualMachineConfiguration *configuration, const MachinePla
 
 VZStorageDeviceConfiguration *disk_of(const DiskPlan &disk) {
   NSError *error = nil;
-  VZDiskImageStorageDeviceAttachment *attachment = [[VZDiskImageStorageDeviceAttachment alloc]
-              initWithURL:file_url(disk.path)
-                 readOnly:disk.read_only
-              cachingMode:caching_mode(disk.caching)
-      synchronizationMode:synchronization_mode(disk.synchronization)
-                    error:&error];
+  VZDiskImageStorageDeviceAttachment *attachment =
+      [[VZDiskImageStorageDeviceAttachment alloc] initWithURL:file_url(disk.path)
+                                                     readOnly:disk.read_only
+                                                  cachingMode:caching_mode(disk.caching)
+                                          synchronizationMode:synchronization_mode(disk.synchronization)
+                                                        error:&error];
   if (attachment == nil) {
     FrameworkError problem = framework_error(error, "cannot be attached");
     problem.description = "disk " + disk.path + ": " + problem.description;
@@ -92,7 +92,8 @@ void add_network(VZVirtualMachineConfiguration *configuration, const std::string
 // The framework's own: it closes it when the machine is gone.
 NSFileHandle *handle_of(int borrowed) {
   const int fd = ::fcntl(borrowed, F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) throw FrameworkFailure({"NSPOSIXErrorDomain", errno, std::string("console: ") + std::strerror(errno), "", {}});
+  if (fd < 0)
+    throw FrameworkFailure({"NSPOSIXErrorDomain", errno, std::string("console: ") + std::strerror(errno), "", {}});
   return [[NSFileHandle alloc] initWithFileDescriptor:fd closeOnDealloc:YES];
 }
 
@@ -179,7 +180,8 @@ VZVirtualMachineConfiguration *configuration_of(const MachinePlan &plan) {
   NSError *error = nil;
   // NO without an error is NO.
   if (![configuration validateWithError:&error]) {
-    throw FrameworkFailure(framework_error(error, "the framework finds this configuration invalid, and does not say why"));
+    throw FrameworkFailure(
+        framework_error(error, "the framework finds this configuration invalid, and does not say why"));
   }
   return configuration;
 }

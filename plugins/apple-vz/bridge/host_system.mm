@@ -58,7 +58,7 @@ Availability nested_availability() {
   attempt_or_throw([&] {
     if (__builtin_available(macOS 15.0, *)) {
       found = VZGenericPlatformConfiguration.isNestedVirtualizationSupported ? Availability::available
-                                                                              : Availability::not_supported;
+                                                                             : Availability::not_supported;
     }
   });
   return found;

@@ -10,7 +10,7 @@ struct Queue::Impl {
   dispatch_queue_t queue;
   OnProblem on_problem;
 
-  void run(const Fn &fn) const;
+  void run(const Fn& fn) const;
 };
 
 }  // namespace mvm::apple_vz

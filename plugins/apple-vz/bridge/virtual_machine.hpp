@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A VZVirtualMachine in standard types: each function is its namesake of the framework. All of it on the machine's queue.
+// A VZVirtualMachine in standard types: each function is its namesake of the framework. All of it on the machine's
+// queue.
 #pragma once
 
 #include <cstdint>

@@ -32,7 +32,8 @@ NSString *const state_key = @"state";
 UniqueFd descriptor_of(VZVirtioSocketConnection *connection) {
   UniqueFd fd(::fcntl(connection.fileDescriptor, F_DUPFD_CLOEXEC, 0));
   if (!fd) {
-    throw FrameworkFailure({"NSPOSIXErrorDomain", errno, std::string("the connection: ") + std::strerror(errno), "", {}});
+    throw FrameworkFailure(
+        {"NSPOSIXErrorDomain", errno, std::string("the connection: ") + std::strerror(errno), "", {}});
   }
 #ifdef SO_NOSIGPIPE
   const int on = 1;
@@ -131,7 +132,8 @@ VirtualMachine::VirtualMachine(Queue queue, const MachinePlan &plan, Watcher wat
     VZVirtioSocketListener *listener = [[VZVirtioSocketListener alloc] init];
     listener.delegate = own_watcher;
     impl_.reset(new Impl{std::move(queue), machine,
-                         static_cast<VZVirtioSocketDevice *>(machine.socketDevices.firstObject), own_watcher, listener});
+                         static_cast<VZVirtioSocketDevice *>(machine.socketDevices.firstObject), own_watcher,
+                         listener});
     [machine addObserver:own_watcher forKeyPath:state_key options:0 context:nullptr];
   });
 }
@@ -230,7 +232,7 @@ void VirtualMachine::start(Done done) {
     if (!*dropped) return answer(error);
     if (error != nil) return;
     (void)attempt([&] {
-      [late stopWithCompletionHandler:^(NSError *) {
+      [late stopWithCompletionHandler:^(NSError *){
       }];
     });
   };

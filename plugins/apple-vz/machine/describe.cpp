@@ -32,8 +32,9 @@ v1::HypervisorInfo describe() {
   info.set_console_device("hvc0");
   info.set_console_input(true);
   if (!virtualization_is_supported()) {
-    info.add_shortfalls("no VM can be booted: this Mac, or the virtual machine that it is, has no virtualization "
-                        "(VZVirtualMachine.isSupported)");
+    info.add_shortfalls(
+        "no VM can be booted: this Mac, or the virtual machine that it is, has no virtualization "
+        "(VZVirtualMachine.isSupported)");
   }
   return info;
 }

@@ -51,9 +51,8 @@ bool any_layer(const FrameworkError& error, const Fn& fn) {
 }
 
 bool is_posix(const FrameworkError& error, int number) {
-  return any_layer(error, [number](const FrameworkError& layer) {
-    return layer.domain == posix_domain && layer.code == number;
-  });
+  return any_layer(
+      error, [number](const FrameworkError& layer) { return layer.domain == posix_domain && layer.code == number; });
 }
 
 bool mentions(const FrameworkError& error, std::string_view word) {
@@ -78,8 +77,7 @@ constexpr Remedy remedies[] = {
     {[](auto& e) { return is_posix(e, EAGAIN) || mentions(e, "storage device attachment is invalid"); },
      "a disk image is in use: stop the VM or the program that has it open, or attach it read-only in both",
      MVM_ERR_BUSY},  // tart#865, mvm#549
-    {[](auto& e) { return is_vz(e, 6); },
-     "stop another VM first: macOS limits how many run at once", MVM_OK},
+    {[](auto& e) { return is_vz(e, 6); }, "stop another VM first: macOS limits how many run at once", MVM_OK},
     {[](auto& e) { return is_vz(e, 8) || is_posix(e, ENOSPC); }, "make room on the disk", MVM_OK},
     {[](auto& e) { return is_vz(e, 1) && e.reason.empty() && e.underlying.empty(); },
      "the framework says no more; most often the kernel is not an uncompressed Image, or the initrd is no archive",

@@ -21,7 +21,8 @@ constexpr size_t max_identifier_bytes = 4096;
 
 [[noreturn]] void fail(const std::string& path) {
   const int error = errno;
-  throw Error(error == EACCES || error == EPERM ? MVM_ERR_DENIED : MVM_ERR_INTERNAL, path + ": " + std::strerror(error));
+  throw Error(error == EACCES || error == EPERM ? MVM_ERR_DENIED : MVM_ERR_INTERNAL,
+              path + ": " + std::strerror(error));
 }
 
 // Empty when there is no such file.
@@ -79,10 +80,10 @@ std::string derived_mac(const std::string& state_dir, const std::string& vm_name
   const uint64_t hash = hash_of(state_dir + '\0' + vm_name);
   std::array<char, 18> text{};
   // 0x02: locally administered, and not a group's.
-  std::snprintf(text.data(), text.size(), "%02x:%02x:%02x:%02x:%02x:%02x",
-                static_cast<unsigned>((hash & 0xfc) | 0x02), static_cast<unsigned>(hash >> 8 & 0xff),
-                static_cast<unsigned>(hash >> 16 & 0xff), static_cast<unsigned>(hash >> 24 & 0xff),
-                static_cast<unsigned>(hash >> 32 & 0xff), static_cast<unsigned>(hash >> 40 & 0xff));
+  std::snprintf(text.data(), text.size(), "%02x:%02x:%02x:%02x:%02x:%02x", static_cast<unsigned>((hash & 0xfc) | 0x02),
+                static_cast<unsigned>(hash >> 8 & 0xff), static_cast<unsigned>(hash >> 16 & 0xff),
+                static_cast<unsigned>(hash >> 24 & 0xff), static_cast<unsigned>(hash >> 32 & 0xff),
+                static_cast<unsigned>(hash >> 40 & 0xff));
   return text.data();
 }
 

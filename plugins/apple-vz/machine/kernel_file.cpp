@@ -53,8 +53,8 @@ void check_kernel_head(const std::string& path, std::string_view head, Architect
   const std::string subject = "kernel " + path + ": ";
   for (const Compression& compression : compressions) {
     if (!has(head, 0, compression.magic)) continue;
-    refuse(subject + "is compressed with " + compression.name + ", and Virtualization.framework takes " +
-           wanted(host) + "; unpack it first: " + compression.unpack + " " + path + " >Image");
+    refuse(subject + "is compressed with " + compression.name + ", and Virtualization.framework takes " + wanted(host) +
+           "; unpack it first: " + compression.unpack + " " + path + " >Image");
   }
   if (is_zboot(head)) {
     refuse(subject + "is an EFI-zboot kernel, which only UEFI starts, and Virtualization.framework takes " +
@@ -62,8 +62,8 @@ void check_kernel_head(const std::string& path, std::string_view head, Architect
   }
   const auto architecture = image_architecture(head);
   if (architecture && *architecture != host) {
-    refuse(subject + "is for " + std::string(name_of(*architecture)) + ", this Mac runs " +
-           std::string(name_of(host)) + " guests");
+    refuse(subject + "is for " + std::string(name_of(*architecture)) + ", this Mac runs " + std::string(name_of(host)) +
+           " guests");
   }
   if (architecture) return;
   if (has(head, 0, "\x7f\x45\x4c\x46"sv)) {

@@ -287,7 +287,8 @@ void Machine::give_up_connecting(uint64_t id) {
 void Machine::listen(uint32_t port, bool on) {
   if (!vm_ || ending_) return;
   if (const Problem problem = on ? vm_->listen(port) : vm_->ignore(port)) {
-    ground_.host.log(MVM_LOG_ERROR, named("vsock port " + std::to_string(port) + " of the host: " + words_of(*problem)));
+    ground_.host.log(MVM_LOG_ERROR,
+                     named("vsock port " + std::to_string(port) + " of the host: " + words_of(*problem)));
   }
 }
 

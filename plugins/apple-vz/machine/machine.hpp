@@ -51,7 +51,7 @@ class Machine final : public std::enable_shared_from_this<Machine> {
 
   const std::string& name() const noexcept { return spec_.name(); }
   const std::string& mac() const noexcept { return plan_.mac; }  // [any] empty: no network
-  const Queue& queue() const noexcept { return queue_; }          // [any]
+  const Queue& queue() const noexcept { return queue_; }         // [any]
 
   // All of these on the queue.
   void boot(Completion done);

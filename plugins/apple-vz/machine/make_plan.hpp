@@ -9,8 +9,8 @@
 
 namespace mvm::apple_vz {
 
-// Throws mvm::Error with the first thing that cannot be here: MVM_ERR_INVALID, or MVM_ERR_UNSUPPORTED with the macOS that
-// has it. Reads, and at the first boot writes, the VM's identifier in state_dir.
+// Throws mvm::Error with the first thing that cannot be here: MVM_ERR_INVALID, or MVM_ERR_UNSUPPORTED with the macOS
+// that has it. Reads, and at the first boot writes, the VM's identifier in state_dir.
 MachinePlan make_plan(const v1::VmSpec& spec, const std::string& state_dir);
 
 }  // namespace mvm::apple_vz

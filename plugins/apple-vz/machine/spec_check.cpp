@@ -41,9 +41,8 @@ std::string in_mib(uint64_t bytes) { return std::to_string(bytes / mib) + " MiB"
 
 void check_sizes(const v1::VmSpec& spec, const Limits& limits) {
   if (spec.cpus() < limits.min_cpus || spec.cpus() > limits.max_cpus) {
-    throw Error(MVM_ERR_INVALID, "cpus: " + std::to_string(spec.cpus()) + " is not " +
-                                     std::to_string(limits.min_cpus) + " to " + std::to_string(limits.max_cpus) +
-                                     ", which this Mac allows");
+    throw Error(MVM_ERR_INVALID, "cpus: " + std::to_string(spec.cpus()) + " is not " + std::to_string(limits.min_cpus) +
+                                     " to " + std::to_string(limits.max_cpus) + ", which this Mac allows");
   }
   const uint64_t memory = spec.memory_bytes();
   if (memory < limits.min_memory_bytes || memory > limits.max_memory_bytes) {
@@ -101,8 +100,10 @@ void check_kernel(const v1::VmSpec& spec, Architecture host) {
 void check_disk(const v1::Disk& disk) {
   const std::string subject = "disk " + disk.path();
   if (disk.format() == v1::DISK_FORMAT_QCOW2) {
-    throw Error(MVM_ERR_UNSUPPORTED, subject + ": is qcow2, and Virtualization.framework takes raw images; convert it: "
-                                               "qemu-img convert -O raw " + disk.path() + " disk.raw");
+    throw Error(MVM_ERR_UNSUPPORTED, subject +
+                                         ": is qcow2, and Virtualization.framework takes raw images; convert it: "
+                                         "qemu-img convert -O raw " +
+                                         disk.path() + " disk.raw");
   }
   const OpenFile file = open_file(subject, disk.path(), disk.read_only() ? O_RDONLY : O_RDWR,
                                   disk.read_only() ? "" : "; say :ro where the guest only has to read it");

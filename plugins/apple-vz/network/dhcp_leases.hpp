@@ -21,8 +21,8 @@ struct Lease {
 };
 
 // The lease of `mac` that expires last, as bootpd wrote it; none when `leases` (the file's whole text) has none of that
-// MAC. Entries that name the guest by a DUID hide its MAC and are passed over: ask ARP for those. It may have expired: a
-// guest may keep an address while its lease is renewed.
+// MAC. Entries that name the guest by a DUID hide its MAC and are passed over: ask ARP for those. It may have expired:
+// a guest may keep an address while its lease is renewed.
 std::optional<Lease> newest_lease(std::string_view leases, const Mac& mac);
 
 }  // namespace mvm::apple_vz

@@ -295,8 +295,9 @@ void dispatch_resume(dispatch_object_t object) {
   timer->work = lane_of(timer->queue).add_later(when, {timer->queue,
                                                        ^{
                                                          [timer fire];
-                                                       },
-                                                       0});
+}
+, 0
+});
 }
 
 void dispatch_source_cancel(dispatch_source_t source) {

@@ -22,14 +22,16 @@ TEST_CASE("an error carries its domain, code, symbol, description, reason and wh
   FrameworkError error = vz(7, "The network failed.", "No interface.");
   error.underlying.push_back(posix(EIO));
   CHECK(words_of(error) ==
-        "VZErrorDomain 7 (VZErrorNetworkError): The network failed. No interface. [NSPOSIXErrorDomain 5: as errno has it]");
+        "VZErrorDomain 7 (VZErrorNetworkError): The network failed. No interface. [NSPOSIXErrorDomain 5: as errno has "
+        "it]");
   CHECK_THAT(explain("vm demo: could not be started", error).what(),
              test::StartsWith("vm demo: could not be started: VZErrorDomain 7"));
 }
 
 TEST_CASE("a missing entitlement is denied, with what mends it") {
-  const Error error = explain("vm demo", vz(2, "Invalid virtual machine configuration.",
-                                            "The process doesn't have the \"com.apple.security.virtualization\" entitlement."));
+  const Error error =
+      explain("vm demo", vz(2, "Invalid virtual machine configuration.",
+                            "The process doesn't have the \"com.apple.security.virtualization\" entitlement."));
   CHECK(error.status() == MVM_ERR_DENIED);
   CHECK_THAT(error.what(), test::ContainsSubstring("`mvmhost doctor` says the command"));
 }

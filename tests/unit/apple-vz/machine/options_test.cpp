@@ -33,7 +33,8 @@ TEST_CASE("disks are cached and flushed by fsync when nothing is said: automatic
 }
 
 TEST_CASE("what is said for one disk counts more than what is said for all") {
-  const auto all = disks(2, options({{"disk-cache", "uncached"}, {"disk-cache.1", "automatic"}, {"disk-sync.0", "full"}}));
+  const auto all =
+      disks(2, options({{"disk-cache", "uncached"}, {"disk-cache.1", "automatic"}, {"disk-sync.0", "full"}}));
   CHECK(all[0].caching == Caching::uncached);
   CHECK(all[0].synchronization == Synchronization::full);
   CHECK(all[1].caching == Caching::automatic);
@@ -53,7 +54,8 @@ TEST_CASE("an unknown option is refused with those that there are") {
 }
 
 TEST_CASE("a value that is none is refused with those that there are") {
-  CHECK_THROWS_WITH(options({{"disk-cache.0", "yes"}}), "option disk-cache.0: \"yes\" is not cached, uncached or automatic");
+  CHECK_THROWS_WITH(options({{"disk-cache.0", "yes"}}),
+                    "option disk-cache.0: \"yes\" is not cached, uncached or automatic");
   CHECK_THROWS_WITH(options({{"disk-sync", ""}}), "option disk-sync: \"\" is not fsync, full or none");
   CHECK_THROWS_WITH(options({{"nested", "true"}}), "option nested: \"true\" is not yes or no");
   CHECK(options({{"nested", "yes"}, {"rosetta", "no"}}).nested);

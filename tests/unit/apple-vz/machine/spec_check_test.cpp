@@ -89,7 +89,8 @@ TEST_CASE("a spec in order is taken") {
 TEST_CASE("memory that is no multiple of 1 MiB is refused with the two that are next to it") {
   Spec spec;
   spec.v1.set_memory_bytes(512 * mib + 1);
-  CHECK(spec.check() == Refusal{MVM_ERR_INVALID, "memory: 536870913 bytes are no multiple of 1 MiB; say 512 MiB or 513 MiB"});
+  CHECK(spec.check() ==
+        Refusal{MVM_ERR_INVALID, "memory: 536870913 bytes are no multiple of 1 MiB; say 512 MiB or 513 MiB"});
 }
 
 TEST_CASE("processors and memory are held to what the framework allows on this Mac") {
@@ -119,8 +120,9 @@ TEST_CASE("a disk that is missing, empty, cut short or a directory is refused by
   disk.set_path(spec.write("empty", ""));
   CHECK(spec.check() == Refusal{MVM_ERR_INVALID, "disk " + disk.path() + ": is empty"});
   disk.set_path(spec.write("odd", std::string(513, 'x')));
-  CHECK(spec.check() == Refusal{MVM_ERR_INVALID, "disk " + disk.path() +
-                                                     ": its 513 bytes are no multiple of 512; an image that was cut short?"});
+  CHECK(spec.check() ==
+        Refusal{MVM_ERR_INVALID,
+                "disk " + disk.path() + ": its 513 bytes are no multiple of 512; an image that was cut short?"});
   disk.set_path(spec.dir());
   CHECK(spec.check() == Refusal{MVM_ERR_INVALID, "disk " + disk.path() + ": is a directory"});
   disk.set_path("/dev/null");
@@ -140,8 +142,9 @@ TEST_CASE("a disk that may not be written is refused, unless it is only to be re
   Spec spec;
   v1::Disk& disk = spec.add_disk(spec.write("disk", std::string(512, 'x')));
   ::chmod(disk.path().c_str(), 0400);
-  CHECK(spec.check() == Refusal{MVM_ERR_DENIED, "disk " + disk.path() +
-                                                    ": Permission denied; say :ro where the guest only has to read it"});
+  CHECK(spec.check() ==
+        Refusal{MVM_ERR_DENIED,
+                "disk " + disk.path() + ": Permission denied; say :ro where the guest only has to read it"});
   disk.set_read_only(true);
   CHECK(spec.check() == Refusal{});
 }

@@ -18,7 +18,9 @@ constexpr const char* mac = "ee:a7:85:09:92:39";
 // A bootpd whose clock stands at 1000 s, and a table of neighbours with one entry or none.
 class Network {
  public:
-  Network() : file_(std::filesystem::temp_directory_path() / ("leases-" + std::to_string(++count_) + std::to_string(::getpid()))) {}
+  Network()
+      : file_(std::filesystem::temp_directory_path() /
+              ("leases-" + std::to_string(++count_) + std::to_string(::getpid()))) {}
   ~Network() { std::filesystem::remove(file_); }
   void write(const std::string& leases) { std::ofstream(file_) << leases; }
   void hear(const std::string& address) { heard_ = address; }
