@@ -51,10 +51,8 @@ Queue::Timer Queue::after(std::chrono::milliseconds delay, Fn fn) const {
   const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(delay).count();
   dispatch_source_set_timer(source, dispatch_time(DISPATCH_TIME_NOW, ns), DISPATCH_TIME_FOREVER, leeway_ns);
   dispatch_source_set_event_handler(source, ^{
-    // By value: what runs may drop the timer, and with it this block.
-    const auto mine = work;
-    const auto on = impl;
-    on->run(std::exchange(*mine, nullptr));
+    // What runs may cancel the timer; the handler stays until it has returned.
+    impl->run(std::exchange(*work, nullptr));
   });
   dispatch_resume(source);
   Timer timer;

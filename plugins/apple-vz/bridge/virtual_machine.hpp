@@ -47,14 +47,14 @@ class VirtualMachine {
   bool can_pause() const;
   bool can_resume() const;
 
-  void start(Done done);
+  void start(const Done& done);
   Problem request_stop();  // the power button
-  void stop(Done done);
-  void pause(Done done);
-  void resume(Done done);
+  void stop(const Done& done);
+  void pause(const Done& done);
+  void resume(const Done& done);
 
   // The descriptor is the receiver's own: close-on-exec, and without SIGPIPE where the system can.
-  void connect(uint32_t port, Connected connected);
+  void connect(uint32_t port, const Connected& connected);
   Problem listen(uint32_t port);
   Problem ignore(uint32_t port);
 

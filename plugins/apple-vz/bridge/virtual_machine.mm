@@ -222,7 +222,7 @@ Handler handler_of(VirtualMachine::Done done) {
 
 }  // namespace
 
-void VirtualMachine::start(Done done) {
+void VirtualMachine::start(const Done &done) {
   // A start that is answered after everybody left: the machine may outlive its last owner until then, and must not
   // come to run for nobody.
   const auto dropped = impl_->dropped;
@@ -248,17 +248,17 @@ Problem VirtualMachine::request_stop() {
   });
 }
 
-void VirtualMachine::stop(Done done) {
+void VirtualMachine::stop(const Done &done) {
   const Handler handler = handler_of(done);
   if (const Problem problem = attempt([&] { [impl_->machine stopWithCompletionHandler:handler]; })) done(problem);
 }
 
-void VirtualMachine::pause(Done done) {
+void VirtualMachine::pause(const Done &done) {
   const Handler handler = handler_of(done);
   if (const Problem problem = attempt([&] { [impl_->machine pauseWithCompletionHandler:handler]; })) done(problem);
 }
 
-void VirtualMachine::resume(Done done) {
+void VirtualMachine::resume(const Done &done) {
   const Handler handler = handler_of(done);
   if (const Problem problem = attempt([&] { [impl_->machine resumeWithCompletionHandler:handler]; })) done(problem);
 }
@@ -284,7 +284,7 @@ ConnectHandler handler_of(VirtualMachine::Connected connected) {
 
 }  // namespace
 
-void VirtualMachine::connect(uint32_t port, Connected connected) {
+void VirtualMachine::connect(uint32_t port, const Connected &connected) {
   const ConnectHandler handler = handler_of(connected);
   const Problem problem = attempt([&] { [impl_->sockets connectToPort:port completionHandler:handler]; });
   if (problem) connected({}, problem);
