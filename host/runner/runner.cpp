@@ -667,8 +667,9 @@ void Runner::connect_guest(uint32_t port, milliseconds keep_trying, std::functio
 
 void Runner::listen_for_guest() {
   if (!setup_.info.guest_connect_any_port()) return;
-  const auto on_connect = [&loop = loop_, path = setup_.sockets.vsock()](uint32_t port, UniqueFd& fd) {
-    return dial_from_guest(loop, path, port, fd);
+  const auto on_connect = [&loop = loop_, path = setup_.sockets.vsock(),
+                           pace = std::make_shared<LogPace>(std::chrono::seconds(10))](uint32_t port, UniqueFd& fd) {
+    return dial_from_guest(loop, path, port, fd, pace);
   };
   plugin_->call_plain(
       "guest_listen", look_limit,

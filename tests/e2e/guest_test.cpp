@@ -2,8 +2,14 @@
 // The binary with a real kernel in its hands: the guest of scripts/make-guest, booted by the qemu plugin. Without KVM
 // each boot takes a processor some seconds.
 #include <algorithm>
+#include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <fstream>
+#include <thread>
+
+#include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "e2e/support/sandbox.hpp"
 
@@ -204,6 +210,119 @@ TEST_CASE("a guest reaches what listens on vsock.sock_P, and is refused elsewher
   CHECK_THAT(said.out, ContainsSubstring("Connection reset by peer") || ContainsSubstring("refused"));
   fs::remove(box.field("demo", "vsock_socket") + "_6000");
   box.must({"stop", "demo", "--force"});
+}
+
+// ---- hostile guests
+
+namespace {
+
+// The contract suite's guest takes commands (tests/guest/README.md).
+Process tell_guest(const Sandbox& box, const std::string& command) {
+  Process process = box.start({"vsock-connect", "demo", "2051", "--timeout", "80s"});
+  process.write(command + "\n");
+  return process;
+}
+
+bool echoes(const Sandbox& box) { return box.run({"vsock-connect", "demo", "7"}, {.input = "hello"}).out == "hello"; }
+
+// Takes everybody who connects, on a thread of its own, and holds them.
+class Host {
+ public:
+  explicit Host(const std::string& path)
+      : listener_(listen_unix(path)), thread_([this] {
+          while (!ended_ || readable(listener_.get(), 0ms)) {
+            if (readable(listener_.get(), 100ms)) held_.push_back(accept_one(listener_));
+          }
+        }) {}
+  size_t end() {
+    ended_ = true;
+    if (thread_.joinable()) thread_.join();
+    return held_.size();
+  }
+  ~Host() { end(); }
+
+ private:
+  const Fd listener_;
+  std::vector<Fd> held_;
+  std::atomic<bool> ended_ = false;
+  std::thread thread_;
+};
+
+void raise_own_descriptor_limit() {
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  limit.rlim_cur = limit.rlim_max;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+// What the kernel has of the process in memory.
+long resident_mib(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("VmRSS:")) return std::stol(line.substr(6)) / 1024;
+  }
+  return -1;
+}
+
+}  // namespace
+
+TEST_CASE("a guest that floods its host, or connects ten thousand times, takes nothing from anybody, and stops",
+          "[e2e][guest]") {
+  raise_own_descriptor_limit();
+  const Sandbox box;
+  const fs::path contract = fs::path(MVM_TEST_GUESTS) / "contract";
+  // So few descriptors that they are what runs short.
+  box.must(
+      {"--hypervisor", "qemu", "boot", "demo", "--kernel", contract / "vmlinuz", "--initrd", contract / "initramfs.img",
+       "--memory", "256M", "--cpus", "1", "--cmdline", "console=ttyS0 quiet no_timer_check cryptomgr.notests"},
+      {.deadline = boot_deadline, .prefix = {"prlimit", "--nofile=4096:4096"}});
+  const std::string socket = box.field("demo", "vsock_socket");
+  box.must({"vsock-connect", "demo", "7", "--timeout", "80s"}, {.deadline = boot_deadline});
+
+  // One sends blocks, one single bytes, and each reads as little as its host does.
+  const Fd blocks_port = listen_unix(socket + "_6000"), bytes_port = listen_unix(socket + "_6001");
+  Process blocks = tell_guest(box, "flood 6000 65536"), bytes = tell_guest(box, "flood 6001 1");
+  Fd blocks_end = accept_one(blocks_port), bytes_end = accept_one(bytes_port);
+  while (::send(blocks_end.get(), "unread", 6, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+  }
+  for (int n = 0; n < 5; ++n) CHECK(echoes(box));
+  std::string expected;
+  for (int n = 0; n < 20'000; ++n) expected += static_cast<char>(n % 251);
+  CHECK((receive(bytes_end, expected.size()) == expected));
+  CHECK(resident_mib(box.pid("demo")) < 100);
+  blocks_end.reset();
+  bytes_end.reset();
+  for (Process* flood : {&blocks, &bytes}) {
+    CHECK(flood->wait_out("OK "));
+    flood->end_input();
+    CHECK(flood->wait().exit_code == 0);
+  }
+
+  Process talk = box.start({"vsock-connect", "demo", "7"});
+  talk.write("before\n");
+  REQUIRE(talk.wait_out("before\n"));
+  Host host(socket + "_6002");
+  Process many = tell_guest(box, "open 6002 10000");
+  REQUIRE(many.wait_out("\n", boot_deadline));
+  INFO(many.out());
+  unsigned open = 0, refused = 0;
+  REQUIRE(std::sscanf(many.out().c_str(), "OK %u %u", &open, &refused) == 2);
+  CHECK(open + refused == 10'000);
+  CHECK(open > 1'000);
+  CHECK(refused > 5'000);
+  talk.write("meanwhile\n");
+  CHECK(talk.wait_out("meanwhile\n"));
+  CHECK(echoes(box));  // a new one
+  many.end_input();
+  CHECK(many.wait().exit_code == 0);
+  CHECK(host.end() == open);
+  CHECK(echoes(box));
+
+  const Process last = tell_guest(box, "flood 6001 1");
+  bytes_end = accept_one(bytes_port);
+  box.must({"stop", "demo"}, {.deadline = boot_deadline});
+  CHECK(box.field("demo", "exit_reason") == "host-stop");
+  for (const char* port : {"_6000", "_6001", "_6002"}) fs::remove(socket + port);
 }
 
 TEST_CASE("a paused guest stands still, and goes on", "[e2e][guest]") {

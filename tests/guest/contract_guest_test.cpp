@@ -284,3 +284,39 @@ TEST_CASE("the contract guest begins to listen when told, at once or later", "[g
   CHECK(eventually([&] { return static_cast<bool>(connect_unix(guest.dir() / "4999")); }));
   CHECK(send_and_receive(guest.connect(4999), "late") == "late");
 }
+
+TEST_CASE("the contract guest floods a port of the host's until the host ends it, and counts what it wrote",
+          "[guest]") {
+  const Guest guest;
+  const Fd fd = guest.connect(2051);
+  CHECK(answer_to(fd, "flood 6000 1") == "ERR refused");
+  for (const char* line : {"flood", "flood 6000", "flood x 1", "flood 6000 0", "flood 6000 65537"}) {
+    INFO(line);
+    CHECK(answer_to(fd, line) == "ERR not flood <port> <size>");
+  }
+  const Fd listener = listen_unix(guest.dir() / "host" / "6000");
+  send_all(fd, "flood 6000 1000\n");
+  {
+    const Fd host = accept_one(listener);
+    std::string expected;
+    for (int n = 0; n < 3000; ++n) expected += static_cast<char>(n % 251);
+    CHECK((receive(host, 3000) == expected));
+  }
+  const std::string answer = receive_line(fd);
+  REQUIRE_THAT(answer, StartsWith("OK "));
+  CHECK(std::stoi(answer.substr(3)) >= 3000);
+}
+
+TEST_CASE("the contract guest opens connections to the host, counts them, and ends them with its own", "[guest]") {
+  const Guest guest;
+  Fd fd = guest.connect(2051);
+  CHECK(answer_to(fd, "open 6000 3") == "OK 0 3");
+  CHECK(answer_to(fd, "open 6000") == "ERR not open <port> <n>");
+  const Fd listener = listen_unix(guest.dir() / "host" / "6000");
+  CHECK(answer_to(fd, "open 6000 3") == "OK 3 0");
+  std::vector<Fd> hosts;
+  for (int n = 0; n < 3; ++n) hosts.push_back(accept_one(listener));
+  CHECK_FALSE(readable(hosts[0].get(), std::chrono::milliseconds(0)));
+  fd.reset();
+  for (const Fd& host : hosts) CHECK(receive_to_end(host) == "");
+}

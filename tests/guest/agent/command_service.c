@@ -4,10 +4,17 @@
 //   console TEXT                 TEXT on the console, as a line
 //   flood-console N              "flood 1" to "flood N", each on a line
 //   listen PORT [DELAY_MS]       an echo there from now on, or after a while
+// Two are answered when they are through:
+//   flood PORT SIZE              connects to the host's port and writes blocks of SIZE bytes, 0 1 2 … 250 0 1 …,
+//   reading
+//                                nothing, until the host ends it: "OK <bytes>"
+//   open PORT N                  connects N times to the host's port: "OK <open> <refused>"; they are open until this
+//                                connection ends
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,7 +60,7 @@ static void print_line(int fd, const char* text) {
   fclose(console);
 }
 
-static void flood(int fd, const char* count) {
+static void flood_console(int fd, const char* count) {
   FILE* console = open_console();
   if (console == NULL) {
     send_text(fd, "ERR the console cannot be opened\n");
@@ -101,6 +108,50 @@ static void listen_later(int fd, char* arguments) {
   send_text(fd, "OK\n");
 }
 
+enum { PATTERN = 251, MOST_FLOOD_BYTES = 65536 };
+
+static void flood_host(int fd, char* arguments) {
+  static char pattern[PATTERN + MOST_FLOOD_BYTES];
+  const char* port_text = strtok(arguments, " ");
+  const char* size_text = strtok(NULL, " ");
+  uint32_t port, size;
+  if (port_text == NULL || size_text == NULL || !parse_port(port_text, &port) || !parse_port(size_text, &size) ||
+      size == 0 || size > MOST_FLOOD_BYTES) {
+    send_text(fd, "ERR not flood <port> <size>\n");
+    return;
+  }
+  const int host = connect_to_host(port);
+  if (host < 0) {
+    send_text(fd, "ERR refused\n");
+    return;
+  }
+  for (size_t n = 0; n < sizeof pattern; ++n) pattern[n] = (char)(n % PATTERN);
+  unsigned long long bytes = 0;
+  for (ssize_t n; (n = write(host, pattern + bytes % PATTERN, size)) > 0;) bytes += (unsigned long long)n;
+  close(host);
+  send_text(fd, "OK %llu\n", bytes);
+}
+
+static void open_many(int fd, char* arguments) {
+  const char* port_text = strtok(arguments, " ");
+  const char* count_text = strtok(NULL, " ");
+  uint32_t port, count;
+  if (port_text == NULL || count_text == NULL || !parse_port(port_text, &port) || !parse_port(count_text, &count)) {
+    send_text(fd, "ERR not open <port> <n>\n");
+    return;
+  }
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < count + 64) limit.rlim_cur = count + 64;
+  if (limit.rlim_max < limit.rlim_cur) limit.rlim_max = limit.rlim_cur;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  uint32_t open = 0;
+  for (uint32_t n = 0; n < count; ++n) {
+    if (connect_to_host(port) >= 0) ++open;
+  }
+  send_text(fd, "OK %u %u\n", open, count - open);
+}
+
 static void run(int fd, char* line) {
   char* arguments = strchr(line, ' ');
   if (arguments != NULL) {
@@ -113,11 +164,15 @@ static void run(int fd, char* line) {
   } else if (strcmp(line, "console") == 0) {
     print_line(fd, arguments);
   } else if (strcmp(line, "flood-console") == 0) {
-    flood(fd, arguments);
+    flood_console(fd, arguments);
   } else if (strcmp(line, "listen") == 0) {
     listen_later(fd, arguments);
+  } else if (strcmp(line, "flood") == 0) {
+    flood_host(fd, arguments);
+  } else if (strcmp(line, "open") == 0) {
+    open_many(fd, arguments);
   } else {
-    send_text(fd, "ERR panic, poweroff, reboot, console, flood-console or listen\n");
+    send_text(fd, "ERR panic, poweroff, reboot, console, flood-console, listen, flood or open\n");
   }
 }
 
