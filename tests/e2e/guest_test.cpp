@@ -10,6 +10,7 @@
 
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "e2e/support/sandbox.hpp"
 
@@ -370,6 +371,43 @@ TEST_CASE("an image that is none, or named wrongly, is refused by its file", "[e
   CHECK_FAILS(boot_guest(box, "demo", {"--disk", box.write("b.img", "QFI\xfb").string()}), 2, "b.img");
   CHECK_FAILS(boot_guest(box, "demo", {"--rootfs", box.write("c.img", "").string()}), 2, "c.img");
   CHECK(box.processes().empty());
+}
+
+TEST_CASE("a disk that a QEMU of somebody else's writes is refused by its name, read-only too, and free after it",
+          "[e2e][guest]") {
+  const Sandbox box;
+  const std::string disk = box.disk("data.img", 1 << 20);
+  Process other(
+      {"qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-S", "-nodefaults", "-no-user-config", "-display", "none",
+       "-drive", "if=none,id=d,format=raw,file=" + disk, "-device", "virtio-blk-pci,drive=d", "-qmp", "stdio"},
+      {"PATH=/usr/bin:/bin"});
+  other.write(R"({"execute":"qmp_capabilities"}{"execute":"query-status"})");
+  REQUIRE(other.wait_out("prelaunch"));  // it has the image then
+  const std::string error =
+      "disk " + disk + ": is in use by another process; stop that one first, or use a copy of the image";
+  CHECK_FAILS(boot_guest(box, "demo", {"--disk", disk}), 1, error);
+  CHECK_FAILS(boot_guest(box, "demo", {"--disk", disk + ":ro"}), 1, error);
+  CHECK(box.processes() == std::vector<pid_t>{other.pid()});
+  other.write(R"({"execute":"quit"})");
+  CHECK(other.wait().exit_code == 0);
+  must_boot_guest(box, "demo", {"--disk", disk});
+  box.must({"stop", "demo", "--force"});
+}
+
+TEST_CASE("a disk that this user may only read is refused for writing, and boots read-only", "[e2e][guest]") {
+  const Sandbox box;
+  const Args nobody = as_nobody();
+  NEEDS("a user who is not root", !nobody.empty() || !is_root());
+  if (is_root()) REQUIRE(::chown(box.root().c_str(), nobody_uid, nobody_uid) == 0);
+  const fs::path disk = box.disk("data.img", 1 << 20);
+  fs::permissions(disk, fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
+  const RunOptions as{.deadline = boot_deadline, .prefix = nobody};
+  CHECK_FAILS(box.run(guest_arguments("demo", {"--disk", disk}), as), 2,
+              disk.string() + ": may not be written by this user; change its permissions, or use it read-only");
+  const Outcome booted = box.run(guest_arguments("demo", {"--disk", disk.string() + ":ro"}), as);
+  INFO(booted.err);
+  CHECK(booted.exit_code == 0);
+  box.run({"stop", "demo", "--force"}, as);
 }
 
 TEST_CASE("a disk that another VM writes is refused by its name", "[e2e][guest]") {
