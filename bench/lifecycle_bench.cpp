@@ -16,6 +16,7 @@
 #include "base/json.hpp"
 #include "control/control_client.hpp"
 #include "measure.hpp"
+#include "sandbox.hpp"
 #include "store/vm_store.hpp"
 
 using namespace mvm;
@@ -31,33 +32,17 @@ constexpr int connections = 2000;
 constexpr int listed_vms = 1000;
 constexpr int idle_seconds = 10;
 
-// A state directory for this run, gone afterwards.
-class Sandbox {
- public:
-  Sandbox() {
-    std::string path = "/tmp/mvm-bench-XXXXXX";
-    if (::mkdtemp(path.data()) == nullptr) std::exit(1);
-    directory_ = path;
-    ::setenv("MVM_HOME", (directory_ / "home").c_str(), 1);
-    ::setenv("MVM_RUNTIME_DIR", (directory_ / "run").c_str(), 1);
-    std::string kernel(8192, '\0');
-    kernel.replace(0x1fe, 2, "\x55\xaa");
-    kernel.replace(0x202, 4, "HdrS");
-    kernel[0x207] = 2;
-    kernel[0x211] = 1;
-    std::ofstream(this->kernel(), std::ios::binary) << kernel;
-  }
-  Sandbox(const Sandbox&) = delete;
-  Sandbox& operator=(const Sandbox&) = delete;
-  ~Sandbox() {
-    run({MVMHOST, "stop", "--all", "--force"});
-    std::filesystem::remove_all(directory_);
-  }
-  std::filesystem::path kernel() const { return directory_ / "bzImage"; }
-
- private:
-  std::filesystem::path directory_;
-};
+// A bzImage, as far as anybody looks.
+std::filesystem::path make_kernel(const Sandbox& sandbox) {
+  std::string kernel(8192, '\0');
+  kernel.replace(0x1fe, 2, "\x55\xaa");
+  kernel.replace(0x202, 4, "HdrS");
+  kernel[0x207] = 2;
+  kernel[0x211] = 1;
+  const auto path = sandbox.directory() / "bzImage";
+  std::ofstream(path, std::ios::binary) << kernel;
+  return path;
+}
 
 void print(const char* what, const char* unit, const Spread& s, double goal, const char* beside, double floor) {
   std::printf("%-34s %9.3f %9.3f %9.3f %9.3f %-3s  goal <= %g", what, s.min, s.median, s.p99, s.max, unit, goal);
@@ -65,9 +50,8 @@ void print(const char* what, const char* unit, const Spread& s, double goal, con
   std::printf("\n");
 }
 
-void bench_boot(const Sandbox& sandbox, double nothing) {
-  const std::vector<std::string> boot = {MVMHOST, "--hypervisor", "mock",          "boot",
-                                         "bench", "--kernel",     sandbox.kernel()};
+void bench_boot(const std::filesystem::path& kernel, double nothing) {
+  const std::vector<std::string> boot = {MVMHOST, "--hypervisor", "mock", "boot", "bench", "--kernel", kernel};
   const auto booted = time_ms(
       process_runs, [&] { must_run(boot); },
       [] {
@@ -155,43 +139,25 @@ void bench_vsock(const pb::VmRecord& record) {
   print("vsock connection, first byte back", "ms", connected, 0.5, "an echo over a Unix socket", echo_floor());
 }
 
-long field_of(const std::filesystem::path& status, const std::string& key) {
-  std::ifstream lines(status);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.rfind(key, 0) == 0) return std::strtol(line.c_str() + key.size(), nullptr, 10);
-  }
-  return 0;
-}
-
-long context_switches(const std::filesystem::path& process) {
-  long all = 0;
-  for (const auto& thread : std::filesystem::directory_iterator(process / "task")) {
-    all += field_of(thread.path() / "status", "voluntary_ctxt_switches:");
-    all += field_of(thread.path() / "status", "nonvoluntary_ctxt_switches:");
-  }
-  return all;
-}
-
 void bench_idle(const pb::VmRecord& record) {
   const std::filesystem::path process = "/proc/" + std::to_string(record.pid());
   // The deadline of a call that came back long ago still fires once, 2 s after the boot.
   std::this_thread::sleep_for(std::chrono::seconds(3));
-  const long before = context_switches(process);
+  const long before = wake_ups(process);
   std::this_thread::sleep_for(std::chrono::seconds(idle_seconds));
   std::printf("%-34s %.1f MiB resident (goal <= 15), %ld wake-ups in %d s (goal 0)\n", "idle runner",
-              static_cast<double>(field_of(process / "status", "VmRSS:")) / 1024.0, context_switches(process) - before,
-              idle_seconds);
+              static_cast<double>(status_field(process, "VmRSS:")) / 1024.0, wake_ups(process) - before, idle_seconds);
 }
 
 }  // namespace
 
 int main() {
-  const Sandbox sandbox;
+  const Sandbox sandbox(MVMHOST);
   std::printf("%-34s %9s %9s %9s %9s\n", "", "min", "median", "p99", "max");
   const double nothing = time_ms(
                              process_runs, [] { must_run({"/bin/true"}); }, [] {})
                              .median;
-  bench_boot(sandbox, nothing);
+  bench_boot(make_kernel(sandbox), nothing);
   bench_list(nothing);
   must_run({MVMHOST, "boot", "bench"});
   const auto record = VmStore::at({})->read(*VmName::parse("bench"));

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -61,6 +62,24 @@ void must_run(const std::vector<std::string>& command) {
   for (const auto& word : command) std::fprintf(stderr, " %s", word.c_str());
   std::fprintf(stderr, "\n");
   std::exit(1);
+}
+
+long status_field(const std::filesystem::path& process, const std::string& key) {
+  std::ifstream lines(process / "status");
+  for (std::string line; std::getline(lines, line);) {
+    if (line.rfind(key, 0) == 0) return std::strtol(line.c_str() + key.size(), nullptr, 10);
+  }
+  return 0;
+}
+
+long wake_ups(const std::filesystem::path& process, long except) {
+  long all = 0;
+  for (const auto& thread : std::filesystem::directory_iterator(process / "task")) {
+    if (thread.path().filename() == std::to_string(except)) continue;
+    all += status_field(thread.path(), "voluntary_ctxt_switches:");
+    all += status_field(thread.path(), "nonvoluntary_ctxt_switches:");
+  }
+  return all;
 }
 
 static std::string& measured() {

@@ -2,6 +2,7 @@
 // Figures with their spread, and commands as whole processes.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -25,6 +26,13 @@ int run(const std::vector<std::string>& command);
 
 // The same that has to succeed: ends the benchmark with a message otherwise.
 void must_run(const std::vector<std::string>& command);
+
+// A number in /proc/PID/status (or /proc/PID/task/TID/status), such as that of "VmRSS:"; 0 where it is not there.
+// Linux.
+long status_field(const std::filesystem::path& process, const std::string& key);
+
+// How often the threads of a process (/proc/PID) were put on a processor so far, whatever for; not thread `except`.
+long wake_ups(const std::filesystem::path& process, long except = 0);
 
 // Who is being measured, for the messages of give_up and note.
 void now_measuring(const std::string& who);
