@@ -8,8 +8,8 @@
 
 #include "guest/event_loop.hpp"
 #include "guest/guest.hpp"
-#include "guest/host_ports.hpp"
 #include "guest/vm_table.hpp"
+#include "mvm/host_ports.hpp"
 #include "mvm/plugin.hpp"
 
 namespace mvm::mock {

@@ -9,9 +9,9 @@
 #include <string>
 
 #include "machine/event_loop.hpp"
-#include "machine/host_ports.hpp"
 #include "machine/machine.hpp"
 #include "machine/vm_table.hpp"
+#include "mvm/host_ports.hpp"
 #include "mvm/plugin.hpp"
 #include "share/sharing_support.hpp"
 

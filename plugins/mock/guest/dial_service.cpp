@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "call_host.hpp"
 #include "relay.hpp"
 
 namespace mvm::mock {
@@ -34,7 +35,7 @@ void DialService::on_bytes(std::string_view bytes) {
 }
 
 void DialService::dial(uint32_t port, std::string already_read) {
-  UniqueFd to_host = host_ports_.connect(port);
+  UniqueFd to_host = call_host(host_ports_, port);
   if (!to_host) return refuse("ERR refused\n");
   auto& all = connections();
   const auto self = shared_from_this();  // release takes us out of the table

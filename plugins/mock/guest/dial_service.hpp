@@ -10,7 +10,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "connection.hpp"
-#include "host_ports.hpp"
+#include "mvm/host_ports.hpp"
 
 namespace mvm::mock {
 

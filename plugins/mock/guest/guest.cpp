@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "call_host.hpp"
 #include "guest_call.hpp"
 
 namespace mvm::mock {
@@ -156,7 +157,7 @@ void Guest::call_host(const GuestCall& call) {
   const std::string subject = "guest-connect: port " + std::to_string(call.port) + ": ";
   UniqueFd fd;
   try {
-    fd = ground_.host_ports.connect(call.port);
+    fd = mock::call_host(ground_.host_ports, call.port);
   } catch (const Error& e) {
     return print(subject + e.what());
   }

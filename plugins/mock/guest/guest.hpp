@@ -15,7 +15,7 @@
 #include "connection.hpp"
 #include "console.hpp"
 #include "guest_services.hpp"
-#include "host_ports.hpp"
+#include "mvm/host_ports.hpp"
 #include "mvm/plugin.hpp"
 #include "options.hpp"
 #include "shares.hpp"

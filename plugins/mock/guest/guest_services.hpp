@@ -11,7 +11,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "connection.hpp"
-#include "host_ports.hpp"
+#include "mvm/host_ports.hpp"
 #include "shares.hpp"
 
 namespace mvm::mock {

@@ -14,7 +14,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "accelerator.hpp"
-#include "host_ports.hpp"
+#include "mvm/host_ports.hpp"
 #include "mvm/plugin.hpp"
 #include "options.hpp"
 #include "qemu_process.hpp"

@@ -222,7 +222,7 @@ class Machine::Impl {
                        nullptr,          &event,        &console_open, nullptr};
   mock::EventLoop loop_{Host(&host_)};
   mock::VmTable table_;
-  mock::HostPorts host_ports_;
+  HostPorts host_ports_;
   mock::Connections consoles_;
   mock::Ground ground_{loop_.context(), Host(&host_), host_ports_,
                        table_,          consoles_,    [this](const std::string&) { gone(); }};

@@ -96,7 +96,7 @@ class TestVm {
   TempDir dir;
   HostDouble host;
   qemu::EventLoop loop;
-  qemu::HostPorts ports;
+  HostPorts ports;
   qemu::VmTable table;
   qemu::Ground ground;
   std::shared_ptr<qemu::Machine> machine;
