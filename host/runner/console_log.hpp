@@ -46,6 +46,7 @@ class ConsoleLog : public std::enable_shared_from_this<ConsoleLog> {
   ConsoleLog(boost::asio::io_context& loop, std::filesystem::path path, UniqueFd file)
       : loop_(loop), path_(std::move(path)), file_(std::move(file)) {}
   void wait(const std::shared_ptr<Source>& source);
+  void rest(const std::shared_ptr<Source>& source);
   bool read_some(Source& source);  // false: its end
   void append(std::string_view bytes);
   void keep_tail(std::string_view bytes);
