@@ -267,7 +267,7 @@ long resident_mib(pid_t pid) {
 
 }  // namespace
 
-TEST_CASE("a guest that floods its host, or connects ten thousand times, takes nothing from anybody, and stops",
+TEST_CASE("a guest that floods its host, connects ten thousand times, or fills its rings with nonsense, harms nobody",
           "[e2e][guest]") {
   raise_own_descriptor_limit();
   const Sandbox box;
@@ -321,6 +321,12 @@ TEST_CASE("a guest that floods its host, or connects ten thousand times, takes n
 
   const Process last = tell_guest(box, "flood 6001 1");
   bytes_end = accept_one(bytes_port);
+  Process log = box.start({"logs", "demo", "-f"});
+  const Process nonsense = tell_guest(box, "garble-vsock 100");
+  REQUIRE(log.wait_out("garbled", boot_deadline));
+  CHECK(box.state("demo") == "running");
+  CHECK(resident_mib(box.pid("demo")) < 100);
+  CHECK(fs::file_size(box.vm("demo") / "runner.log") < 100'000);  // each fault is no line
   box.must({"stop", "demo"}, {.deadline = boot_deadline});
   CHECK(box.field("demo", "exit_reason") == "host-stop");
   for (const char* port : {"_6000", "_6001", "_6002"}) fs::remove(socket + port);

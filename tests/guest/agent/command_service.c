@@ -4,6 +4,9 @@
 //   console TEXT                 TEXT on the console, as a line
 //   flood-console N              "flood 1" to "flood N", each on a line
 //   listen PORT [DELAY_MS]       an echo there from now on, or after a while
+//   garble-vsock N               takes the vsock device from its driver and fills its rings with nonsense, N times;
+//   then says
+//                                "garbled" on the console. vsock is gone for good
 // Two are answered when they are through:
 //   flood PORT SIZE              connects to the host's port and writes blocks of SIZE bytes, 0 1 2 … 250 0 1 …,
 //   reading
@@ -108,6 +111,24 @@ static void listen_later(int fd, char* arguments) {
   send_text(fd, "OK\n");
 }
 
+// In a process of its own: this connection ends with the device.
+static void garble(int fd, const char* rounds) {
+  if (unix_dir != NULL) {
+    send_text(fd, "ERR this is no guest\n");
+    return;
+  }
+  send_text(fd, "OK\n");
+  if (fork() != 0) return;
+  close(fd);
+  FILE* console = open_console();
+  if (console == NULL) exit(1);
+  dup2(fileno(console), STDERR_FILENO);
+  garble_vsock((unsigned)strtoul(rounds, NULL, 10));
+  fputs("garbled\n", console);
+  fclose(console);
+  exit(0);
+}
+
 enum { PATTERN = 251, MOST_FLOOD_BYTES = 65536 };
 
 static void flood_host(int fd, char* arguments) {
@@ -169,10 +190,12 @@ static void run(int fd, char* line) {
     listen_later(fd, arguments);
   } else if (strcmp(line, "flood") == 0) {
     flood_host(fd, arguments);
+  } else if (strcmp(line, "garble-vsock") == 0) {
+    garble(fd, arguments);
   } else if (strcmp(line, "open") == 0) {
     open_many(fd, arguments);
   } else {
-    send_text(fd, "ERR panic, poweroff, reboot, console, flood-console, listen, flood or open\n");
+    send_text(fd, "ERR panic, poweroff, reboot, console, flood-console, listen, flood, garble-vsock or open\n");
   }
 }
 

@@ -30,5 +30,8 @@ struct service {
 };
 _Noreturn void accept_for(const struct service* services, const int* listeners, int count);
 
+// Takes the guest's vsock device away from its driver, for good, and fills its rings with nonsense so often.
+void garble_vsock(unsigned rounds);
+
 // A number and nothing else.
 bool parse_port(const char* text, uint32_t* port);
