@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/file.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -35,6 +36,9 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t max_byte
                 errno_words(error));
   }
   std::string text;
+  struct stat s {};
+  // A file in /proc says 0, and one that grows meanwhile is read to its end all the same.
+  if (::fstat(fd.get(), &s) == 0 && s.st_size > 0) text.reserve(std::min(static_cast<size_t>(s.st_size), max_bytes));
   char buffer[16384];
   for (;;) {
     const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);

@@ -14,17 +14,17 @@ namespace gpb = google::protobuf;
 
 class Printer {
  public:
-  Printer(int indent, Unset unset) : indent_(indent), unset_(unset) {}
-  std::string take() { return std::move(out_); }
+  Printer(std::string& out, int indent, Unset unset) : out_(out), indent_(indent), unset_(unset) {}
 
   void message(const gpb::Message& m) {
     const gpb::Reflection& reflection = *m.GetReflection();
     open('{');
-    for (int i = 0; i < m.GetDescriptor()->field_count(); ++i) {
-      const gpb::FieldDescriptor& field = *m.GetDescriptor()->field(i);
+    const gpb::Descriptor& type = *m.GetDescriptor();
+    for (int i = 0; i < type.field_count(); ++i) {
+      const gpb::FieldDescriptor& field = *type.field(i);
       if (!printed(m, reflection, field)) continue;
       next();
-      string(std::string(field.name()));
+      string(field.name());
       out_ += indent_ > 0 ? ": " : ":";
       value(m, reflection, field);
     }
@@ -94,7 +94,7 @@ class Printer {
       case Field::CPPTYPE_ENUM:
         return string(std::string((rep ? r.GetRepeatedEnum(m, &f, i) : r.GetEnum(m, &f))->name()));
       case Field::CPPTYPE_STRING:
-        return string(rep ? r.GetRepeatedString(m, &f, i) : r.GetString(m, &f));
+        return string(rep ? r.GetRepeatedStringReference(m, &f, i, &scratch_) : r.GetStringReference(m, &f, &scratch_));
       case Field::CPPTYPE_MESSAGE:
         return message(rep ? r.GetRepeatedMessage(m, &f, i) : r.GetMessage(m, &f));
     }
@@ -107,18 +107,23 @@ class Printer {
 
   void string(std::string_view text) {
     out_ += '"';
-    for (const char c : text) {
-      if (c == '"' || c == '\\') {
+    for (;;) {
+      const auto special = std::find_if(text.begin(), text.end(), is_special);
+      const auto plain = static_cast<size_t>(special - text.begin());
+      out_.append(text.substr(0, plain));
+      if (special == text.end()) break;
+      if (*special == '"' || *special == '\\') {
         out_ += '\\';
-        out_ += c;
-      } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-        out_ += formatted("\\u{:04x}", static_cast<unsigned>(c));
+        out_ += *special;
       } else {
-        out_ += c;
+        out_ += formatted("\\u{:04x}", static_cast<unsigned>(*special));
       }
+      text.remove_prefix(plain + 1);
     }
     out_ += '"';
   }
+
+  static bool is_special(char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
   void open(char bracket) {
     out_ += bracket;
@@ -142,19 +147,24 @@ class Printer {
     out_.append(static_cast<size_t>(indent_) * static_cast<size_t>(depth_), ' ');
   }
 
+  std::string& out_;
   int indent_;
   Unset unset_;
   int depth_ = 0;
   bool first_ = true;
-  std::string out_;
+  std::string scratch_;
 };
 
 }  // namespace
 
+void append_json(std::string& out, const gpb::Message& message, int indent, Unset unset) {
+  Printer(out, indent, unset).message(message);
+}
+
 std::string to_json(const gpb::Message& message, int indent, Unset unset) {
-  Printer printer(indent, unset);
-  printer.message(message);
-  return printer.take();
+  std::string out;
+  append_json(out, message, indent, unset);
+  return out;
 }
 
 Result<void> from_json(std::string_view text, gpb::Message& message) {

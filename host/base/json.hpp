@@ -18,13 +18,18 @@ enum class Unset { print, omit };
 // it. `indent`: 0 puts all on one line.
 std::string to_json(const google::protobuf::Message& message, int indent = 2, Unset unset = Unset::print);
 
+// The same, at the end of `out`.
+void append_json(std::string& out, const google::protobuf::Message& message, int indent = 2,
+                 Unset unset = Unset::print);
+
 // An array of what to_json makes of each.
 template <class Messages>
 std::string to_json_array(const Messages& messages) {
   std::string out = "[";
   const char* separator = "\n";
   for (const auto& message : messages) {
-    out += separator + to_json(message, 2);
+    out += separator;
+    append_json(out, message);
     separator = ",\n";
   }
   return out + (messages.empty() ? "]" : "\n]");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace mvm::host {
 
@@ -9,6 +10,6 @@ namespace mvm::host {
 std::string now_rfc3339();
 
 // How long ago that was, for people: "3 minutes"; empty for what is no such time.
-std::string age_of(const std::string& rfc3339);
+std::string age_of(std::string_view rfc3339);
 
 }  // namespace mvm::host

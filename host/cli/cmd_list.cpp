@@ -9,12 +9,19 @@
 namespace mvm::host {
 namespace {
 
-std::string table(const std::vector<pb::VmSummary>& vms) {
+std::string table(const VmList& vms) {
   std::vector<std::vector<std::string>> rows = {{"NAME", "STATE", "HYPERVISOR", "CPUS", "MEMORY", "STARTED"}};
+  rows.reserve(1 + vms.size());
   for (const auto& vm : vms) {
     const std::string age = age_of(vm.started_at());
-    rows.push_back({vm.name(), vm.state(), vm.hypervisor().empty() ? "-" : vm.hypervisor(), formatted("{}", vm.cpus()),
-                    format_size(vm.memory_bytes()), age.empty() ? "-" : age + " ago"});
+    auto& row = rows.emplace_back();
+    row.reserve(rows.front().size());
+    row.push_back(vm.name());
+    row.push_back(vm.state());
+    row.push_back(vm.hypervisor().empty() ? "-" : vm.hypervisor());
+    row.push_back(std::to_string(vm.cpus()));
+    row.push_back(format_size(vm.memory_bytes()));
+    row.push_back(age.empty() ? "-" : age + " ago");
   }
   return format_table(rows);
 }

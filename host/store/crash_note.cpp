@@ -141,18 +141,19 @@ struct CrashNote::Copy {
   }
   const Page& page() const { return *reinterpret_cast<const Page*>(bytes); }
   bool in_a_call() const { return page().calls_open.load() > 0; }
+  std::string where() const {
+    if (!valid || get(page().plugin).empty()) return {};
+    const std::string plugin = "plugin " + get(page().plugin);
+    return in_a_call() ? formatted("{} in {}", plugin, get(page().call)) : plugin;
+  }
 };
 
-std::string CrashNote::where(const std::filesystem::path& path) {
-  const Copy copy(path);
-  if (!copy.valid || get(copy.page().plugin).empty()) return {};
-  const std::string plugin = "plugin " + get(copy.page().plugin);
-  return copy.in_a_call() ? formatted("{} in {}", plugin, get(copy.page().call)) : plugin;
-}
+std::string CrashNote::where(const std::filesystem::path& path) { return Copy(path).where(); }
 
 std::string CrashNote::words(const std::filesystem::path& path, int64_t pid) {
   const Copy copy(path);
-  const std::string place = where(path).empty() ? "no plugin yet" : where(path);
+  const std::string named = copy.where();
+  const std::string place = named.empty() ? "no plugin yet" : named;
   if (copy.valid) {
     const int signal = copy.page().signal.load();
     if (signal > 0 && signal < NSIG) {

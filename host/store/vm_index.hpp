@@ -6,12 +6,10 @@
 
 #include <chrono>
 #include <filesystem>
-#include <optional>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include <google/protobuf/arena.h>
 #include <sys/stat.h>
 
 #include "mvm/host/index.pb.h"
@@ -24,24 +22,26 @@ class VmIndex {
   // system's clock would not show (the same trap as that of git's index: its Documentation/technical/racy-git.txt).
   static constexpr std::chrono::seconds racy{2};
 
-  // What the file says; nothing, where it is missing or makes no sense.
-  explicit VmIndex(std::filesystem::path file);
+  // What the file says; nothing, where it is missing or makes no sense. Entries lie on `arena`, which outlives this.
+  VmIndex(std::filesystem::path file, google::protobuf::Arena& arena);
 
-  // The summary of a VM whose record is the file `s`; nothing when it isn't known, or the file has changed.
-  std::optional<pb::VmSummary> find(const std::string& name, const struct stat& s);
+  // The entry of a VM whose record is the file `s`; null when it isn't known, or the file has changed. [any thread]
+  pb::VmIndexEntry* find(std::string_view name, const struct stat& s) const;
 
-  // Keeps what was read from the record that is the file `s`.
-  void keep(const pb::VmSummary& summary, const struct stat& s);
+  // An entry for what was read from the record that is the file `s`; null when that changed just now. [any thread]
+  pb::VmIndexEntry* make(const pb::VmSummary& summary, const struct stat& s) const;
 
-  // Writes what was found or kept, when it differs from the file by so much that it is worth it. Best effort.
-  void save();
+  // Writes these entries, which find and make gave, by name, when they differ from the file by so much that it is worth
+  // it; `made` of them are not in the file. Best effort.
+  void save(const std::vector<pb::VmIndexEntry*>& entries, size_t made);
 
  private:
   std::filesystem::path file_;
-  pb::VmIndexFile known_;
-  std::unordered_map<std::string_view, pb::VmIndexEntry*> by_name_;  // of known_, which keeps them in their places
-  std::vector<pb::VmIndexEntry*> current_;                           // of known_: found, or kept
-  size_t kept_ = 0;
+  google::protobuf::Arena& arena_;
+  pb::VmIndexFile& known_;  // on the arena; entries by name
 };
+
+// Whether the file `s` is the one that this entry was made of, unchanged.
+bool is_file(const pb::VmIndexEntry& entry, const struct stat& s);
 
 }  // namespace mvm::host

@@ -67,6 +67,9 @@ bool still_there(int fd, const std::filesystem::path& path) {
          held.st_ino == there.st_ino;
 }
 
+// Shared: two that look at the same time don't take each other for a runner.
+bool somebody_holds(int fd) { return ::flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK; }
+
 }  // namespace
 
 Result<VmLock> VmLock::acquire(const VmPaths& paths, std::chrono::milliseconds patience) {
@@ -94,10 +97,17 @@ Result<VmLock> VmLock::acquire(const VmPaths& paths, std::chrono::milliseconds p
 
 bool VmLock::is_held(const VmPaths& paths) {
   const UniqueFd fd = open_file(paths.lock(), O_RDONLY | O_NOFOLLOW);
-  if (!fd) return false;
-  // Shared: two that look at the same time don't take each other for a runner.
-  if (::flock(fd.get(), LOCK_SH | LOCK_NB) == 0) return false;
-  return errno == EWOULDBLOCK;
+  return fd && somebody_holds(fd.get());
+}
+
+bool VmLock::is_held(int vms, const VmName& name) {
+  const std::string lock = name.str() + "/lock";
+  int opened = -1;
+  do {
+    opened = ::openat(vms, lock.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  } while (opened < 0 && errno == EINTR);
+  const UniqueFd fd(opened);
+  return fd && somebody_holds(fd.get());
 }
 
 std::optional<VmLock::Holder> VmLock::holder(const VmPaths& paths) {

@@ -10,6 +10,7 @@
 
 #include "base/result.hpp"
 #include "mvm/hypervisor.hpp"
+#include "store/vm_name.hpp"
 #include "store/vm_paths.hpp"
 
 namespace mvm::host {
@@ -24,6 +25,8 @@ class VmLock {
 
   // Whether a runner holds it. Doesn't change anything; false where there is no lock file.
   static bool is_held(const VmPaths& paths);
+  // The same of a VM in the directory of them all, an open descriptor: no path is walked from the root.
+  static bool is_held(int vms, const VmName& name);
 
   // Who holds it, as the holder wrote it there. For signals alone: whether it is held, is_held says.
   struct Holder {

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <system_error>
+#include <vector>
 
 #include <dirent.h>
 #include <pwd.h>
@@ -13,12 +14,15 @@
 
 #include "base/file.hpp"
 #include "base/json.hpp"
+#include "base/parallel.hpp"
 #include "store/crash_note.hpp"
 #include "store/socket_dir.hpp"
 #include "store/vm_index.hpp"
 
 namespace mvm::host {
 namespace {
+
+using google::protobuf::Arena;
 
 constexpr uint32_t record_format = 1;
 constexpr size_t max_record_bytes = 1024 * 1024;
@@ -32,6 +36,35 @@ Result<std::filesystem::path> user_home() {
 struct CloseDir {
   void operator()(DIR* dir) const noexcept { ::closedir(dir); }
 };
+
+// Of a record or its summary, which said that a runner lives.
+template <class Message>
+void crash(const VmPaths& files, Message& vm) {
+  vm.set_state(std::string(to_string(VmState::crashed)));
+  vm.set_last_error(CrashNote::words(files.crash_note(), vm.pid()));
+  vm.set_pid(0);
+}
+
+// VMs in a directory, by name.
+std::vector<VmName> names_in(DIR* vms) {
+  std::vector<VmName> names;
+  while (const dirent* entry = ::readdir(vms)) {
+    // ".", "..", and what isn't ours, are none.
+    if (auto name = VmName::parse(entry->d_name)) names.push_back(std::move(*name));
+  }
+  std::sort(names.begin(), names.end(), [](const auto& a, const auto& b) { return a.str() < b.str(); });
+  return names;
+}
+
+// Fewer VMs are looked at in the time that it takes to start a thread.
+constexpr size_t fewest_for_a_thread = 500;
+
+google::protobuf::ArenaOptions roomy() {
+  google::protobuf::ArenaOptions options;
+  options.start_block_size = 16 * 1024;
+  options.max_block_size = 1024 * 1024;
+  return options;
+}
 
 }  // namespace
 
@@ -118,9 +151,7 @@ pb::VmRecord VmStore::look_at(const VmName& name, Result<pb::VmRecord> record) c
   if (!is_active(*state) || VmLock::is_held(files)) return std::move(*record);
   // It may have ended between reading its record and looking at its lock: then the record says so by now.
   if (auto again = read(name); again && !is_active(*parse_vm_state(again->state()))) return std::move(*again);
-  record->set_state(std::string(to_string(*next_state(*state, VmHappening::crashed))));
-  record->set_last_error(CrashNote::words(files.crash_note(), record->pid()));
-  record->set_pid(0);
+  crash(files, *record);
   return std::move(*record);
 }
 
@@ -134,38 +165,62 @@ Result<pb::VmRecord> VmStore::look(const VmName& name) const {
   return record;
 }
 
-Result<std::vector<pb::VmSummary>> VmStore::list() const {
+// One VM as list() finds it.
+struct VmStore::Seen {
+  pb::VmSummary* summary = nullptr;   // as it is shown; null: there is no such VM any more
+  pb::VmIndexEntry* entry = nullptr;  // as the index is to keep it; null: it isn't
+  bool made = false;                  // the entry is new
+};
+
+Result<VmList> VmStore::list() const {
   const auto vms = home_ / "vms";
   const std::unique_ptr<DIR, CloseDir> dir(::opendir(vms.c_str()));
-  std::vector<pb::VmSummary> all;
   if (!dir) {
-    if (errno == ENOENT) return all;
+    if (errno == ENOENT) return VmList();
     return fail(ErrorKind::failed, "{}: {}", vms.string(), errno_words(errno));
   }
-  VmIndex index(home_ / "index");
-  while (const dirent* entry = ::readdir(dir.get())) {
-    const auto name = VmName::parse(entry->d_name);
-    if (!name) continue;  // ".", "..", and what isn't ours
-    if (auto summary = summary_in(index, ::dirfd(dir.get()), *name)) all.push_back(std::move(*summary));
+  const std::vector<VmName> names = names_in(dir.get());
+  auto arena = std::make_unique<Arena>(roomy());
+  VmIndex index(home_ / "index", *arena);
+  std::vector<Seen> seen(names.size());
+  in_parallel(names.size(), fewest_for_a_thread, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) seen[i] = see(index, ::dirfd(dir.get()), names[i], *arena);
+  });
+  std::vector<pb::VmSummary*> shown;
+  std::vector<pb::VmIndexEntry*> kept;
+  shown.reserve(seen.size());
+  kept.reserve(seen.size());
+  size_t made = 0;
+  for (const Seen& vm : seen) {
+    if (vm.summary != nullptr) shown.push_back(vm.summary);
+    if (vm.entry != nullptr) kept.push_back(vm.entry);
+    made += vm.made ? 1 : 0;
   }
-  index.save();
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name() < b.name(); });
-  return all;
+  index.save(kept, made);
+  return VmList(std::move(arena), std::move(shown));
 }
 
-std::optional<pb::VmSummary> VmStore::summary_in(VmIndex& index, int vms, const VmName& name) const {
+VmStore::Seen VmStore::see(const VmIndex& index, int vms, const VmName& name, Arena& arena) const {
+  const std::string file = name.str() + "/record.json";
   struct stat s {};
-  const bool there = ::fstatat(vms, (name.str() + "/record.json").c_str(), &s, 0) == 0;
-  if (there) {
-    auto known = index.find(name.str(), s);
-    const auto state = known ? parse_vm_state(known->state()) : std::nullopt;
-    if (state && (!is_active(*state) || VmLock::is_held(paths(name)))) return known;
+  const bool there = ::fstatat(vms, file.c_str(), &s, 0) == 0;
+  pb::VmIndexEntry* const known = there ? index.find(name.str(), s) : nullptr;
+  const auto state = known != nullptr ? parse_vm_state(known->summary().state()) : std::nullopt;
+  if (state && (!is_active(*state) || VmLock::is_held(vms, name))) return {known->mutable_summary(), known, false};
+  if (state && ::fstatat(vms, file.c_str(), &s, 0) == 0 && is_file(*known, s)) {
+    // The lock is free, and the record said so before and after: nobody was left to write how it ended.
+    auto* const shown = Arena::CreateMessage<pb::VmSummary>(&arena);
+    *shown = known->summary();
+    crash(paths(name), *shown);
+    return {shown, known, false};
   }
   auto record = read(name);
   // A VM that was removed meanwhile is none.
-  if (!record && record.error().kind == ErrorKind::not_found && !exists(name)) return std::nullopt;
-  if (there && record) index.keep(summary_of(*record), s);
-  return summary_of(look_at(name, std::move(record)));
+  if (!record && record.error().kind == ErrorKind::not_found && !exists(name)) return {};
+  pb::VmIndexEntry* const entry = there && record ? index.make(summary_of(*record), s) : nullptr;
+  auto* const shown = Arena::CreateMessage<pb::VmSummary>(&arena);
+  *shown = summary_of(look_at(name, std::move(record)));
+  return {shown, entry, entry != nullptr};
 }
 
 Result<void> VmStore::write(const pb::VmRecord& record) const {

@@ -5,9 +5,9 @@
 
 #include <filesystem>
 #include <optional>
-#include <vector>
 
 #include "base/result.hpp"
+#include "store/vm_list.hpp"
 #include "store/vm_lock.hpp"
 #include "store/vm_name.hpp"
 #include "store/vm_paths.hpp"
@@ -45,8 +45,9 @@ class VmStore {
   Result<pb::VmRecord> look(const VmName& name) const;
 
   // What look() would say of each of them, in short and by name. A home that does not exist has none. Reads the records
-  // that have changed since the last time (vm_index.hpp). Errors (failed): home unreadable.
-  Result<std::vector<pb::VmSummary>> list() const;
+  // that have changed since the last time (vm_index.hpp), with more than a thousand VMs on several threads, which are
+  // gone when it returns. Errors (failed): home unreadable.
+  Result<VmList> list() const;
 
   // Replaces the record in one step, durable. [holder of the VM's lock]
   Result<void> write(const pb::VmRecord& record) const;
@@ -60,7 +61,8 @@ class VmStore {
  private:
   explicit VmStore(std::filesystem::path home) : home_(std::move(home)) {}
   pb::VmRecord look_at(const VmName& name, Result<pb::VmRecord> record) const;
-  std::optional<pb::VmSummary> summary_in(VmIndex& index, int vms, const VmName& name) const;
+  struct Seen;
+  Seen see(const VmIndex& index, int vms, const VmName& name, google::protobuf::Arena& arena) const;
   std::filesystem::path home_;
 };
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/vm_index.hpp"
 
+#include <algorithm>
 #include <fstream>
+#include <vector>
 
 #include <sys/stat.h>
 
@@ -138,21 +140,56 @@ TEST_CASE("a record that changed just now is not remembered: its next change mig
 
 TEST_CASE("what was kept is found after saving; fewer than 64 VMs are not worth a file") {
   mvm::test::TempDir dir;
-  const auto save = [&](int many) {
-    VmIndex index(dir.path() / "index");
-    for (int i = 0; i < many; ++i) {
+  google::protobuf::Arena arena;
+  const auto save = [&](size_t many) {
+    VmIndex index(dir.path() / "index", arena);
+    std::vector<pb::VmIndexEntry*> entries;
+    for (size_t i = 0; i < many; ++i) {
       pb::VmSummary summary;
-      summary.set_name(name(i).str());
-      index.keep(summary, old_file(i));
+      summary.set_name(name(static_cast<int>(i)).str());
+      entries.push_back(index.make(summary, old_file(static_cast<int>(i))));
     }
-    index.save();
+    index.save(entries, many);
   };
   save(vms - 1);
   CHECK_FALSE(std::filesystem::exists(dir.path() / "index"));
   save(vms);
-  VmIndex index(dir.path() / "index");
-  CHECK(index.find(name(1).str(), old_file(1)));
-  CHECK_FALSE(index.find(name(1).str(), old_file(2)));
+  const VmIndex index(dir.path() / "index", arena);
+  CHECK(index.find(name(1).str(), old_file(1)) != nullptr);
+  CHECK(index.find(name(1).str(), old_file(2)) == nullptr);
+}
+
+TEST_CASE("an index whose entries are in no order is none") {
+  Fixture f;
+  f.remember();
+  pb::VmIndexFile mixed;
+  REQUIRE(mixed.ParseFromString(*read_file(f.file, 1 << 20)));
+  mixed.mutable_entries()->SwapElements(3, 50);
+  std::ofstream(f.file, std::ios::binary) << mixed.SerializeAsString();
+  CHECK(f.remembered() == 0);
+}
+
+TEST_CASE("thousands of VMs, looked at by several threads, are each listed once and by name") {
+  Fixture f;
+  constexpr int many = 2100;
+  for (int i = vms; i < many; ++i) {
+    const auto directory = f.store.paths(name(i)).directory;
+    std::filesystem::create_directory(directory);
+    std::ofstream(directory / "record.json") << R"({"format":1,"name":")" << name(i).str() << R"(","state":")"
+                                             << (i % 3 == 0 ? "running" : "stopped") << R"("})";
+  }
+  const auto all = f.store.list();
+  REQUIRE(all);
+  REQUIRE(all->size() == many);
+  const auto before = [](const auto& a, const auto& b) { return a.name() < b.name(); };
+  CHECK(std::is_sorted(all->begin(), all->end(), before));
+  CHECK(std::adjacent_find(all->begin(), all->end(),
+                           [](const auto& a, const auto& b) { return a.name() == b.name(); }) == all->end());
+  for (const auto& vm : *all) {
+    const int i = std::stoi(vm.name().substr(3)) - 100;
+    if (i < vms) continue;
+    CHECK(vm.state() == (i % 3 == 0 ? "crashed" : "stopped"));
+  }
 }
 
 TEST_CASE("where the index cannot be written, list works without") {
