@@ -16,6 +16,31 @@ namespace {
 
 int64_t nanoseconds(const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; }
 
+// The bytes are on their way to the disk before what follows is: a rename that survives a power cut then finds them.
+// Journals keep that order (XFS, ext4, APFS), so the wait for a commit of the journal, which fsync is, can be spared.
+bool write_out_first(int fd) {
+#if defined(__linux__)
+  constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  if (::sync_file_range(fd, 0, 0, all) == 0) return true;
+  if (errno != ENOSYS && errno != EINVAL && errno != ESPIPE) return false;
+#elif defined(F_BARRIERFSYNC)
+  if (::fcntl(fd, F_BARRIERFSYNC) == 0) return true;
+#endif
+  return ::fsync(fd) == 0;
+}
+
+bool make_durable(int fd, Durability durability) {
+  switch (durability) {
+    case Durability::none:
+      return true;
+    case Durability::ordered:
+      return write_out_first(fd);
+    case Durability::synced:
+      return ::fsync(fd) == 0;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string errno_words(int error) { return std::generic_category().message(error); }
@@ -61,7 +86,7 @@ bool write_all(int fd, std::string_view bytes) {
   return true;
 }
 
-Result<void> replace_file(const std::filesystem::path& path, std::string_view bytes, bool durable) {
+Result<void> replace_file(const std::filesystem::path& path, std::string_view bytes, Durability durability) {
   const std::filesystem::path temporary = path.string() + ".new";
   const auto failed = [&](int error) {
     ::unlink(temporary.c_str());
@@ -70,10 +95,10 @@ Result<void> replace_file(const std::filesystem::path& path, std::string_view by
   ::unlink(temporary.c_str());  // one that a killed process left
   UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
   if (!fd || !write_all(fd.get(), bytes)) return failed(errno);
-  if (durable && ::fsync(fd.get()) != 0) return failed(errno);
+  if (!make_durable(fd.get(), durability)) return failed(errno);
   if (::close(fd.release()) != 0) return failed(errno);
   if (::rename(temporary.c_str(), path.c_str()) != 0) return failed(errno);
-  if (durable) {
+  if (durability == Durability::synced) {
     const UniqueFd directory = open_file(path.parent_path(), O_RDONLY | O_DIRECTORY);
     if (directory) ::fsync(directory.get());
   }

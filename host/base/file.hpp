@@ -26,9 +26,16 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t max_byte
 // Writes all of it. False and errno on failure.
 bool write_all(int fd, std::string_view bytes);
 
-// Replaces the file in one step: a temporary beside it, mode 0600, synced, renamed. On failure the old one is as it was
-// and nothing of ours stays. `durable`: also survives a power cut once it returns.
-Result<void> replace_file(const std::filesystem::path& path, std::string_view bytes, bool durable);
+// What a power cut leaves of a file that was replaced before.
+enum class Durability {
+  none,     // the old bytes, the new ones, or an empty file: for what can be made again
+  ordered,  // the old bytes or the new ones: no longer than the file system's commit interval the old (ext4: 5 s)
+  synced,   // the new ones
+};
+
+// Replaces the file in one step: a temporary beside it, mode 0600, renamed. Whoever opens it finds the old bytes or the
+// new ones, all of them. On failure the old file is as it was and nothing of ours stays.
+Result<void> replace_file(const std::filesystem::path& path, std::string_view bytes, Durability durability);
 
 // When a file's bytes last changed, and when anything about it did: nanoseconds since 1970.
 int64_t modified_ns(const struct stat& s);

@@ -50,7 +50,7 @@ Result<pb::PluginView> cached_probe(const std::filesystem::path& directory, cons
   auto view = probe_plugin(path, name);
   if (view) {
     *identity->mutable_view() = *view;
-    (void)replace_file(file, identity->SerializeAsString(), false);  // a full disk only costs the next probe
+    (void)replace_file(file, identity->SerializeAsString(), Durability::none);  // a full disk only costs the next probe
   }
   return view;
 }

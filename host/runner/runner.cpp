@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.hpp"
+#include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/parse.hpp"
 #include "base/process.hpp"
@@ -80,6 +81,23 @@ std::string_view exit_reason_name(v1::ExitReason reason) {
   }
 }
 
+// A record without what is of one boot.
+std::string for_next_boot(pb::VmRecord record) {
+  record.clear_state();
+  record.clear_pid();
+  record.clear_pid_started();
+  record.clear_plugin_version();
+  record.clear_started_at();
+  record.clear_ended_at();
+  record.clear_last_error();
+  record.clear_exit_reason();
+  record.clear_hypervisor_pid();
+  record.clear_guest_address();
+  record.clear_console_pty();
+  // Maps in one order, or the same options would differ.
+  return to_json(record, 0, Unset::omit);
+}
+
 }  // namespace
 
 HostServices Runner::services(boost::asio::io_context& loop, std::weak_ptr<Runner*> runner) {
@@ -121,6 +139,7 @@ Runner::Runner(boost::asio::io_context& loop, Setup setup, BootReporter& reporte
   struct sigaction hang_up {};
   if (::sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN) signals_.add(SIGHUP);
   shares_.assign(setup_.record.spec().shares().begin(), setup_.record.spec().shares().end());
+  if (setup_.previous) remembered_ = for_next_boot(*setup_.previous);
 }
 
 Runner::~Runner() = default;
@@ -704,6 +723,14 @@ void Runner::enter(VmHappening happening) {
   }
 }
 
-Result<void> Runner::save() { return setup_.store.write(setup_.record); }
+// What a user asked for survives a power cut from here on. How a VM fares need not: whatever the record said, none runs
+// after a power cut, and waiting for the disk would be most of the time that a boot and a stop take.
+Result<void> Runner::save() {
+  std::string remembered = for_next_boot(setup_.record);
+  const bool same = !remembered_.empty() && remembered == remembered_;
+  auto written = setup_.store.write(setup_.record, same ? Durability::ordered : Durability::synced);
+  if (written) remembered_ = std::move(remembered);
+  return written;
+}
 
 }  // namespace mvm::host

@@ -119,6 +119,7 @@ class Runner {
   std::shared_ptr<ConsoleLog> console_;
   std::vector<UniqueFd> disk_locks_;
   std::vector<v1::Share> shares_;  // in force
+  std::string remembered_;         // what the record on the disk has for the next boot, as JSON; empty: none
   std::vector<std::function<void()>> stop_waiters_;
   bool changing_pause_ = false;            // a pause or a resume is under way
   std::optional<v1::VmEvent> early_exit_;  // told before boot's own completion

@@ -68,7 +68,7 @@ void VmIndex::save(const std::vector<pb::VmIndexEntry*>& entries, size_t made) {
   next.set_format(index_format);
   for (pb::VmIndexEntry* entry : entries) next.mutable_entries()->UnsafeArenaAddAllocated(entry);
   // Not durable, and two may write at once: half an index is none.
-  (void)replace_file(file_, next.SerializeAsString(), false);
+  (void)replace_file(file_, next.SerializeAsString(), Durability::none);
 }
 
 }  // namespace mvm::host

@@ -223,9 +223,9 @@ VmStore::Seen VmStore::see(const VmIndex& index, int vms, const VmName& name, Ar
   return {shown, entry, entry != nullptr};
 }
 
-Result<void> VmStore::write(const pb::VmRecord& record) const {
+Result<void> VmStore::write(const pb::VmRecord& record, Durability durability) const {
   MVM_TRY(const VmName name, VmName::parse(record.name()));
-  return replace_file(paths(name).record(), to_json(record, 2, Unset::omit) + "\n", true);
+  return replace_file(paths(name).record(), to_json(record, 2, Unset::omit) + "\n", durability);
 }
 
 Result<void> VmStore::set_damaged_record_aside(const VmName& name) const {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/file.hpp"
 #include "base/result.hpp"
 #include "store/vm_list.hpp"
 #include "store/vm_lock.hpp"
@@ -49,8 +50,8 @@ class VmStore {
   // gone when it returns. Errors (failed): home unreadable.
   Result<VmList> list() const;
 
-  // Replaces the record in one step, durable. [holder of the VM's lock]
-  Result<void> write(const pb::VmRecord& record) const;
+  // Replaces the record in one step. [holder of the VM's lock]
+  Result<void> write(const pb::VmRecord& record, Durability durability = Durability::synced) const;
 
   // Keeps a damaged record aside as record.json.damaged, so that a new one can be written. [holder of the VM's lock]
   Result<void> set_damaged_record_aside(const VmName& name) const;

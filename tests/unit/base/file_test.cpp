@@ -19,13 +19,13 @@ TEST_CASE("a file is replaced whole, and a temporary that a killed process left 
   const auto path = dir.path() / "record.json";
   std::ofstream(path) << "old";
   std::ofstream(path.string() + ".new") << "half";
-  REQUIRE(replace_file(path, "new", true));
+  REQUIRE(replace_file(path, "new", Durability::synced));
   CHECK(*read_file(path, 100) == "new");
   CHECK_FALSE(std::filesystem::exists(path.string() + ".new"));
 }
 
 TEST_CASE("a file that can't be replaced stays as it was, and the error names it") {
-  const auto replaced = replace_file("/proc/self/none/record.json", "x", false);
+  const auto replaced = replace_file("/proc/self/none/record.json", "x", Durability::none);
   REQUIRE_FALSE(replaced);
   CHECK_THAT(replaced.error().message, ContainsSubstring("/proc/self/none/record.json: cannot be written"));
 }
