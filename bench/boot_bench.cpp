@@ -236,7 +236,7 @@ int main(int argc, char** argv) {
   }
   const int rounds = argc > 3 ? std::max(1, std::atoi(argv[3])) : 9;
   const Guest guest{argv[1], argv[2], argc > 4 ? argv[4] : "tcg"};
-  static const Sandbox sandbox(MVMHOST);  // static: gone after give_up too
+  static const Sandbox sandbox;  // static: gone after give_up too
   const Ours ours(sandbox, guest);
   now_measuring("mvmhost");
   ours.boot_first();

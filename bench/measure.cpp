@@ -40,6 +40,32 @@ Spread time_ms(int runs, const std::function<void()>& work, const std::function<
   return spread_of(std::move(values));
 }
 
+void in_turn(std::vector<Entrant>& all, int rounds) {
+  using Clock = std::chrono::steady_clock;
+  for (int round = 0; round <= rounds; ++round) {
+    for (auto& entrant : all) {
+      now_measuring(entrant.name);
+      const auto begin = Clock::now();
+      entrant.work();
+      const std::chrono::duration<double, std::milli> took = Clock::now() - begin;
+      entrant.between();
+      if (round > 0) entrant.ms.push_back(took.count());
+    }
+  }
+}
+
+void print_in_turn(const std::string& heading, const std::vector<Entrant>& all) {
+  std::printf("\n%-44s %10s %10s %10s   %s\n", heading.c_str(), "min", "median", "max", "to the first");
+  for (const auto& entrant : all) {
+    const Spread s = spread_of(entrant.ms);
+    std::printf("  %-42s %10.2f %10.2f %10.2f ms %.2f x\n", entrant.name.c_str(), s.min, s.median, s.max,
+                s.median / spread_of(all.front().ms).median);
+  }
+  std::fflush(stdout);
+}
+
+bool in_path(const std::string& command) { return run({"sh", "-c", "command -v " + command}) == 0; }
+
 int run(const std::vector<std::string>& command) {
   std::vector<char*> argv;
   for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
@@ -58,7 +84,7 @@ int run(const std::vector<std::string>& command) {
 
 void must_run(const std::vector<std::string>& command) {
   if (run(command) == 0) return;
-  std::fprintf(stderr, "mvm-bench: failed:");
+  std::fprintf(stderr, "benchmark: failed:");
   for (const auto& word : command) std::fprintf(stderr, " %s", word.c_str());
   std::fprintf(stderr, "\n");
   std::exit(1);

@@ -21,6 +21,24 @@ Spread spread_of(std::vector<double> values);
 // Wall milliseconds of `work`, `runs` times after one run that isn't counted; `between` runs uncounted after each.
 Spread time_ms(int runs, const std::function<void()>& work, const std::function<void()>& between);
 
+// One of those that are measured in turn.
+struct Entrant {
+  std::string name;
+  std::function<void()> work;
+  std::function<void()> between = [] {};  // uncounted, after each
+  std::vector<double> ms = {};            // filled by in_turn
+};
+
+// Wall milliseconds of each one's work, round by round, so that a machine that slows down slows all of them. One round
+// before is not counted.
+void in_turn(std::vector<Entrant>& all, int rounds);
+
+// Least, median and greatest of each, and what its median is to that of the first, which is ours.
+void print_in_turn(const std::string& heading, const std::vector<Entrant>& all);
+
+// Whether a command of that name is in PATH.
+bool in_path(const std::string& command);
+
 // Runs a command, its output thrown away, and returns its exit code.
 int run(const std::vector<std::string>& command);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A state directory of mvmhost's for one run of a benchmark; gone afterwards, with every VM in it.
+// A state directory for a benchmark's VMs, gone afterwards.
 #pragma once
 
 #include <filesystem>
@@ -7,19 +7,20 @@
 
 namespace mvm::bench {
 
+// Sets MVM_HOME and MVM_RUNTIME_DIR for this process and what it starts. Its end stops the VMs.
 class Sandbox {
  public:
-  // mvmhost: the program whose VMs these will be. Sets MVM_HOME and MVM_RUNTIME_DIR.
-  explicit Sandbox(std::string mvmhost);
+  Sandbox();
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;
   ~Sandbox();
 
   const std::filesystem::path& directory() const { return directory_; }
   std::filesystem::path vm(const std::string& name) const { return directory_ / "home" / "vms" / name; }
+  // What plugin mock takes for a kernel.
+  std::filesystem::path kernel() const { return directory_ / "bzImage"; }
 
  private:
-  const std::string mvmhost_;
   std::filesystem::path directory_;
 };
 
