@@ -19,9 +19,12 @@ TEST_CASE("a file is replaced whole, and a temporary that a killed process left 
   const auto path = dir.path() / "record.json";
   std::ofstream(path) << "old";
   std::ofstream(path.string() + ".new") << "half";
-  REQUIRE(replace_file(path, "new", Durability::synced));
-  CHECK(*read_file(path, 100) == "new");
-  CHECK_FALSE(std::filesystem::exists(path.string() + ".new"));
+  for (const auto durability : {Durability::none, Durability::ordered, Durability::synced}) {
+    const std::string bytes = "new " + std::to_string(static_cast<int>(durability));
+    REQUIRE(replace_file(path, bytes, durability));
+    CHECK(*read_file(path, 100) == bytes);
+    CHECK_FALSE(std::filesystem::exists(path.string() + ".new"));
+  }
 }
 
 TEST_CASE("a file that can't be replaced stays as it was, and the error names it") {
