@@ -148,4 +148,16 @@ bool peer_is_us(int fd) {
   return uid == ::geteuid() || uid == 0;
 }
 
+pid_t peer_pid(int fd) {
+#if defined(__linux__)
+  struct ucred peer {};
+  socklen_t size = sizeof peer;
+  return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+#else
+  pid_t pid = 0;
+  socklen_t size = sizeof pid;
+  return ::getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &pid, &size) == 0 ? pid : 0;
+#endif
+}
+
 }  // namespace mvm::host

@@ -48,4 +48,7 @@ Result<void> own_directory(const std::filesystem::path& path);
 // A Unix socket's peer belongs to this user or root.
 bool peer_is_us(int fd);
 
+// The process that connected, or that listened when we did; 0: not to be told.
+pid_t peer_pid(int fd);
+
 }  // namespace mvm::host

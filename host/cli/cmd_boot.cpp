@@ -37,7 +37,9 @@ struct BootOptions {
   std::string timeout = "30s";
   bool fresh = false;
   bool console_pty = false;
+  std::string detach;
   bool launched = false;
+  std::string launched_at;
 };
 
 void add_options(CLI::App& command, BootOptions& o) {
@@ -137,6 +139,7 @@ Result<pb::BootRequest> make_request(const GlobalOptions& globals, const BootOpt
   given.set_rootfs(absolute(o.rootfs));
   given.set_rootfs_mode(o.rootfs_mode);
   given.set_pty(o.console_pty);
+  given.set_detach(o.detach);
   MVM_CHECK(fill_numbers(o, request));
   MVM_CHECK(fill_lists(o, given));
   auto& has = *request.mutable_has();
@@ -153,6 +156,7 @@ Result<pb::BootRequest> make_request(const GlobalOptions& globals, const BootOpt
   has.set_published_ports(was_given("--publish"));
   has.set_options(was_given("--option"));
   has.set_pty(was_given("--console-pty"));
+  has.set_detach(!o.detach.empty());
   return request;
 }
 
@@ -189,7 +193,7 @@ Result<int> run_foreground(const GlobalOptions& globals, const pb::BootRequest& 
 }
 
 // The runner that `boot` spawned.
-Result<int> run_launched(const GlobalOptions& globals) {
+Result<int> run_launched(const GlobalOptions& globals, const std::string& launched_at) {
   MVM_TRY(const VmStore store, globals.store());
   // As above.
   log::to_stderr(log::Level::off);  // that is the launcher's terminal, which hears of failures by report
@@ -197,9 +201,15 @@ Result<int> run_launched(const GlobalOptions& globals) {
   pb::BootRequest request;
   std::error_code ignored;
   std::filesystem::current_path("/", ignored);  // keeps no file system busy that the user stood in
-  MVM_TRY(auto reporter, LaunchedReporter::receive(*loop, request));
+  MVM_TRY(auto reporter, LaunchedReporter::receive(*loop, launched_at, request));
   return run_vm(*loop, store, request, run_options(globals, false), *reporter,
                 [&](StopRunner stop) { reporter->on_abandoned(std::move(stop)); });
+}
+
+// Who kept the runner at the last boot: --detach.
+std::string recorded_keeper(const VmStore& store, const VmName& name) {
+  const auto record = store.look(name);
+  return record ? record->spec().detach() : std::string();
 }
 
 Result<int> boot(const GlobalOptions& globals, const pb::BootRequest& request) {
@@ -207,11 +217,18 @@ Result<int> boot(const GlobalOptions& globals, const pb::BootRequest& request) {
   std::vector<std::string> arguments = {"--home", store.home().string()};
   if (globals.verbose > 0) arguments.emplace_back("-v");
   arguments.insert(arguments.end(), {"run", "--launched", request.name()});
+  const VmName name = *VmName::parse(request.name());
+  const StartRunner start = [&] {
+    const std::string before = recorded_keeper(store, name);
+    const std::string& now = request.has().detach() ? request.given().detach() : before;
+    if (now == "launchd") return start_by_launchd(store, name, arguments);
+    return before == "launchd" ? start_without_launchd(store, name, arguments) : start_as_child(arguments);
+  };
   ProgressBar bar("copying the rootfs", globals.quiet);
-  const auto explain_death = [&] { return CrashNote::where(store.paths(*VmName::parse(request.name())).crash_note()); };
+  const auto explain_death = [&] { return CrashNote::where(store.paths(name).crash_note()); };
   constexpr std::chrono::milliseconds slack{5'000};
   const auto booted = boot_detached(
-      arguments, request, boot_timeout(request) + slack, [&](uint64_t done, uint64_t total) { bar.show(done, total); },
+      start, request, boot_timeout(request) + slack, [&](uint64_t done, uint64_t total) { bar.show(done, total); },
       explain_death);
   bar.finish();
   MVM_CHECK(booted);
@@ -224,6 +241,10 @@ void add_boot(CLI::App& app, const GlobalOptions& globals, Action& action) {
   auto* boot_command = app.add_subcommand("boot", "Boot a VM in the background; returns when it runs");
   auto boot_options = std::make_shared<BootOptions>();
   add_options(*boot_command, *boot_options);
+  boot_command
+      ->add_option("--detach", boot_options->detach,
+                   "plain: a process of a session of its own; launchd: a job of launchd's (macOS)")
+      ->check(CLI::IsMember({"plain", "launchd"}));
   boot_command->callback([&globals, &action, boot_command, boot_options] {
     action = [&globals, boot_command, boot_options]() -> Result<int> {
       MVM_TRY(const auto request, make_request(globals, *boot_options, *boot_command));
@@ -235,9 +256,10 @@ void add_boot(CLI::App& app, const GlobalOptions& globals, Action& action) {
   auto options = std::make_shared<BootOptions>();
   add_options(*run_command, *options);
   run_command->add_flag("--launched", options->launched)->group("");
+  run_command->add_option("--launched-at", options->launched_at)->group("");
   run_command->callback([&globals, &action, run_command, options] {
     action = [&globals, run_command, options]() -> Result<int> {
-      if (options->launched) return run_launched(globals);
+      if (options->launched) return run_launched(globals, options->launched_at);
       MVM_TRY(const auto request, make_request(globals, *options, *run_command));
       return run_foreground(globals, request);
     };

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/running_vm.hpp"
+#include "launch/launchd_job.hpp"
 
 namespace mvm::host {
 namespace {
@@ -19,6 +20,10 @@ Result<void> remove_one(const GlobalOptions& globals, const std::string& name) {
   const auto lock = VmLock::acquire(vm.store.paths(vm.name), lock_patience);
   if (!lock && VmLock::is_held(vm.store.paths(vm.name))) return running();
   if (!lock) return tl::unexpected(lock.error());
+  if (vm.record.spec().detach() == "launchd") {
+    const auto out = LaunchdJob(vm.store.home(), vm.name).boot_out();
+    if (!out && out.error().kind != ErrorKind::unsupported) return out;  // a directory that came from a Mac
+  }
   return vm.store.remove(vm.name);
 }
 

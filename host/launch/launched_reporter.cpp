@@ -6,20 +6,32 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include "base/file.hpp"
+#include "base/local_socket.hpp"
 #include "base/log.hpp"
 #include "launch/spawn.hpp"
 
 namespace mvm::host {
 
-Result<std::unique_ptr<LaunchedReporter>> LaunchedReporter::receive(boost::asio::io_context& loop,
-                                                                    pb::BootRequest& request) {
+namespace {
+
+Result<UniqueFd> launcher(const std::filesystem::path& launched_at) {
   int type = 0;
   socklen_t size = sizeof type;
-  if (::getsockopt(launch_fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) {
-    return fail(ErrorKind::invalid, "--launched: is for mvmhost's own use: use boot or run");
-  }
+  UniqueFd fd = launched_at.empty() ? UniqueFd(launch_fd) : connect_local(launched_at);
+  if (fd && ::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0 && peer_is_us(fd.get())) return fd;
+  (void)fd.release();  // was nobody's, or goes with the process
+  return fail(ErrorKind::invalid, "--launched: is for mvmhost's own use: use boot or run");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LaunchedReporter>> LaunchedReporter::receive(boost::asio::io_context& loop,
+                                                                    const std::filesystem::path& launched_at,
+                                                                    pb::BootRequest& request) {
+  MVM_TRY(UniqueFd socket, launcher(launched_at));
   auto reporter = std::make_unique<LaunchedReporter>();
-  reporter->caller_ = launch_fd;
+  reporter->caller_ = socket.get();
   // Outlives this function with the channel's callbacks.
   struct Arrival {
     std::optional<pb::BootRequest> request;
@@ -27,7 +39,7 @@ Result<std::unique_ptr<LaunchedReporter>> LaunchedReporter::receive(boost::asio:
   };
   const auto arrival = std::make_shared<Arrival>();
   reporter->channel_ = Channel::open(
-      loop, UniqueFd(launch_fd),
+      loop, std::move(socket),
       [arrival](Channel& channel, std::string_view bytes) {
         pb::BootRequest parsed;
         if (arrival->request) return;

@@ -2,6 +2,7 @@
 // The runner's end of what boot_detached opens.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 
@@ -16,8 +17,11 @@ namespace mvm::host {
 
 class LaunchedReporter final : public BootReporter {
  public:
-  // Takes launch_fd and reads the request from it; blocks until it is there. Error (invalid): nobody launched us.
-  static Result<std::unique_ptr<LaunchedReporter>> receive(boost::asio::io_context& loop, pb::BootRequest& request);
+  // Reads the request from the launcher's socket: the one at `launched_at`, or launch_fd where that is empty. Blocks
+  // until it is there. Error (invalid): nobody launched us.
+  static Result<std::unique_ptr<LaunchedReporter>> receive(boost::asio::io_context& loop,
+                                                           const std::filesystem::path& launched_at,
+                                                           pb::BootRequest& request);
 
   // Called when the launcher goes away before the boot's end.
   void on_abandoned(std::function<void()> give_up) { give_up_ = std::move(give_up); }

@@ -47,6 +47,7 @@ void take_given(pb::VmConfig& config, const pb::VmConfig& given, const pb::Given
   if (has.shares()) *config.mutable_shares() = given.shares();
   if (has.published_ports()) *config.mutable_published_ports() = given.published_ports();
   if (has.pty()) config.set_pty(given.pty());
+  if (has.detach()) config.set_detach(given.detach());
   if (has.options()) *config.mutable_options() = given.options();
 }
 

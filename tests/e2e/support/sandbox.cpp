@@ -99,7 +99,9 @@ std::vector<std::string> Sandbox::environment(const RunOptions& options) const {
   for (const auto& [key, value] : options.environment) ours[key] = value;
   std::vector<std::string> all;
   for (char** variable = environ; *variable != nullptr; ++variable) {
-    if (!is_ours(*variable)) all.emplace_back(*variable);
+    const std::string_view text(*variable);
+    const bool replaced = ours.contains(std::string(text.substr(0, text.find('='))));
+    if (!replaced && !is_ours(*variable)) all.emplace_back(text);
   }
   for (const auto& [key, value] : ours) all.push_back(key + "=" + value);
   return all;
