@@ -21,7 +21,7 @@ Result<void> remove_one(const GlobalOptions& globals, const std::string& name) {
   if (!lock && VmLock::is_held(vm.store.paths(vm.name))) return running();
   if (!lock) return tl::unexpected(lock.error());
   if (vm.record.spec().detach() == "launchd") {
-    const auto out = LaunchdJob(vm.store.home(), vm.name).boot_out();
+    auto out = LaunchdJob(vm.store.home(), vm.name).boot_out();
     if (!out && out.error().kind != ErrorKind::unsupported) return out;  // a directory that came from a Mac
   }
   return vm.store.remove(vm.name);
