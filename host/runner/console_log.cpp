@@ -40,7 +40,7 @@ struct ConsoleLog::Source {
 
 namespace {
 
-// A guest's serial port writes byte by byte, and each byte would wake this process: 14,000 times in a boot, half of all the
+// A guest's serial port writes byte by byte, and each byte would wake this process: 12,000 times in a boot, half of all the
 // processor time it took. Not longer: single bytes fill a socket after some 250.
 constexpr std::chrono::microseconds rest_time{500};
 constexpr size_t tail_bytes = 8192;  // a panic prints registers and a stack after its reason
