@@ -40,8 +40,8 @@ struct ConsoleLog::Source {
 
 namespace {
 
-// A guest's serial port writes byte by byte, and each byte would wake this process: 12,000 times in a boot, half of all the
-// processor time it took. Not longer: single bytes fill a socket after some 250.
+// A guest's serial port writes byte by byte, and each byte would wake this process: 12,000 times in a boot, half of all
+// the processor time it took. Not longer: single bytes fill a socket after some 250.
 constexpr std::chrono::microseconds rest_time{500};
 constexpr size_t tail_bytes = 8192;  // a panic prints registers and a stack after its reason
 // kernel/panic.c of Linux begins with these words, whatever made it panic.
@@ -90,7 +90,7 @@ void ConsoleLog::drain(UniqueFd fd) {
 void ConsoleLog::drain_now() {
   const auto source = source_.lock();
   // Bounded, in case the guest's end is still there and busy.
-  for (int i = 0; source && i < 256 && read_some(*source); ++i) {
+  for (int i = 0; source && i < 256 && read_some(*source) != Read::end; ++i) {
     if (errno == EAGAIN) return;
   }
 }
@@ -99,7 +99,15 @@ void ConsoleLog::wait(const std::shared_ptr<Source>& source) {
   source->look();
   source->watch.async_wait(boost::asio::posix::stream_descriptor::wait_read,
                            [self = shared_from_this(), source](const boost::system::error_code& error) {
-                             if (!error && self->read_some(*source)) self->rest(source);
+                             if (error) return;
+                             switch (self->read_some(*source)) {
+                               case Read::some:
+                                 return self->rest(source);
+                               case Read::much:
+                                 return self->wait(source);
+                               case Read::end:
+                                 return;
+                             }
                            });
 }
 
@@ -112,16 +120,17 @@ void ConsoleLog::rest(const std::shared_ptr<Source>& source) {
   });
 }
 
-bool ConsoleLog::read_some(Source& source) {
+ConsoleLog::Read ConsoleLog::read_some(Source& source) {
   std::array<char, 16384> buffer;
   errno = 0;
   const ssize_t n = ::read(source.fd.get(), buffer.data(), buffer.size());
-  if (n < 0) return errno == EAGAIN || errno == EINTR;
+  if (n < 0) return errno == EAGAIN || errno == EINTR ? Read::some : Read::end;
   const std::string_view bytes(buffer.data(), static_cast<size_t>(n));
   append(bytes);
   keep_tail(bytes);
   if (pty_) pty_->print(bytes);
-  return n > 0;
+  if (n == 0) return Read::end;
+  return bytes.size() == buffer.size() ? Read::much : Read::some;
 }
 
 void ConsoleLog::append(std::string_view bytes) {

@@ -43,11 +43,12 @@ class ConsoleLog : public std::enable_shared_from_this<ConsoleLog> {
 
  private:
   struct Source;
+  enum class Read { some, much, end };  // much: there may be more already
   ConsoleLog(boost::asio::io_context& loop, std::filesystem::path path, UniqueFd file)
       : loop_(loop), path_(std::move(path)), file_(std::move(file)) {}
   void wait(const std::shared_ptr<Source>& source);
   void rest(const std::shared_ptr<Source>& source);
-  bool read_some(Source& source);  // false: its end
+  Read read_some(Source& source);
   void append(std::string_view bytes);
   void keep_tail(std::string_view bytes);
   void type(std::string_view bytes);
