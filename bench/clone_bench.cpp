@@ -45,12 +45,11 @@ long long blocks_of(const fs::path& path) {
   return s.st_blocks;
 }
 
-// One of the copies, removed and forgotten by the disk before the next is made.
+// One of the copies, removed before the next is made.
 Entrant copier(const std::string& name, const fs::path& copy, long long& blocks, std::function<void()> work) {
   return {name, std::move(work), [&blocks, copy] {
             blocks = blocks_of(copy);
             fs::remove(copy);
-            ::sync();
           }};
 }
 
