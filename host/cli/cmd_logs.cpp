@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.hpp"
-#include "cli/file_watch.hpp"
+#include "base/file_watch.hpp"
 #include "cli/running_vm.hpp"
 
 namespace mvm::host {

@@ -18,6 +18,7 @@
 #include "mvm/ext/guest_connect.h"
 #include "mvm/ext/pause.h"
 #include "mvm/ext/unshare_dir.h"
+#include "mvm/host_ports.hpp"
 #include "plugin/collecting_sink.hpp"
 
 namespace mvm::host {
@@ -178,8 +179,7 @@ struct PluginHypervisor::State {
   mvm_unshare_dir_api unshare{};
   mvm_pause_api pause{};
   mvm_guest_connect_api guest_connect{};
-  // Who takes a port's connections. Kept for the instance's life: the plugin may still be in one that was replaced.
-  std::vector<std::unique_ptr<OnConnect>> listeners;
+  HostPorts guest_ports;  // who takes the guest's connections; the plugin is given this, and no single taker
 
   std::mutex phase_mutex;
   Phase phase = Phase::idle;
@@ -440,23 +440,24 @@ void PluginHypervisor::resume(Bytes request, Completion done) {
 void PluginHypervisor::guest_listen(uint32_t port, OnConnect on_connect) {
   if (state_->guest_connect.listen == nullptr) throw state_->unsupported(MVM_EXT_GUEST_CONNECT);
   const bool listening = static_cast<bool>(on_connect);
-  if (listening) state_->listeners.push_back(std::make_unique<OnConnect>(std::move(on_connect)));
-  void* const listener = listening ? state_->listeners.back().get() : nullptr;
-  const mvm_guest_connect_fn trampoline = [](void* user, uint32_t guest_port, int fd) noexcept -> mvm_status {
+  const mvm_guest_connect_fn offer = [](void* user, uint32_t guest_port, int fd) noexcept -> mvm_status {
     UniqueFd owned(fd);
     bool taken = false;
     try {
-      taken = (*static_cast<OnConnect*>(user))(guest_port, owned);
+      taken = static_cast<HostPorts*>(user)->offer(guest_port, owned);
     } catch (...) {
       log::error("{}: out of memory for a connection of the guest's", plugin_label);
     }
     if (!taken) owned.release();  // the plugin keeps what we refuse
     return taken ? MVM_OK : MVM_ERR_REFUSED;
   };
+  if (listening) state_->guest_ports.listen(port, std::move(on_connect));
   CollectingSink words;
   const mvm_status status = state_->observed("guest_listen", [&] {
-    return state_->guest_connect.listen(state_->hv, port, listening ? trampoline : nullptr, listener, words.get());
+    return state_->guest_connect.listen(state_->hv, port, listening ? offer : nullptr, &state_->guest_ports,
+                                        words.get());
   });
+  if (!listening || status != MVM_OK) state_->guest_ports.listen(port, nullptr);
   if (status != MVM_OK) throw mvm::Error(status, words.text().empty() ? "gave no reason (MVM-P8)" : words.text());
 }
 

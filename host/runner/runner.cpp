@@ -147,6 +147,7 @@ Runner::~Runner() = default;
 // ---- booting ----
 
 void Runner::start(std::unique_ptr<PluginHypervisor> plugin) {
+  takes_guest_ports_ = plugin->has_extension(MVM_EXT_GUEST_CONNECT);
   plugin_ = std::make_unique<PluginCaller>(loop_, std::move(plugin));
   auto& record = setup_.record;
   record.set_pid(::getpid());
@@ -403,6 +404,7 @@ void Runner::end(Ending ending) {
   if (ending_) return;
   ending_ = true;
   forwards_.clear();
+  served_ports_.reset();
   vsock_.reset();
   if (console_) console_->close_pty();
   enter(ending.happening);
@@ -684,20 +686,39 @@ void Runner::connect_guest(uint32_t port, milliseconds keep_trying, std::functio
       std::move(done));
 }
 
+// The guest reaches vsock.sock_P: every port is listened on at once where the hypervisor can do that, elsewhere those
+// whose sockets are there.
 void Runner::listen_for_guest() {
-  if (!setup_.info.guest_connect_any_port()) return;
-  const auto on_connect = [&loop = loop_, path = setup_.sockets.vsock(),
-                           pace = std::make_shared<LogPace>(std::chrono::seconds(10))](uint32_t port, UniqueFd& fd) {
-    return dial_from_guest(loop, path, port, fd, pace);
-  };
+  if (!takes_guest_ports_) return;
+  if (setup_.info.guest_connect_any_port()) return guest_listen({{MVM_GUEST_PORT_ANY, true}}, [] {});
+  auto served = ServedPorts::watch(loop_, setup_.sockets.vsock(),
+                                   [this](std::vector<PortChange> changes, std::function<void()> done) {
+                                     guest_listen(std::move(changes), std::move(done));
+                                   });
+  if (!served) return log::warn("{}: the guest cannot connect to the host", served.error().message);
+  served_ports_ = std::move(*served);
+}
+
+void Runner::guest_listen(std::vector<PortChange> changes, std::function<void()> done) {
+  const auto on_connect = [&loop = loop_, path = setup_.sockets.vsock(), pace = shortage_pace_](
+                              uint32_t port, UniqueFd& fd) { return dial_from_guest(loop, path, port, fd, pace); };
   plugin_->call_plain(
       "guest_listen", look_limit,
-      [on_connect](PluginHypervisor& plugin) {
-        plugin.guest_listen(MVM_GUEST_PORT_ANY, on_connect);
-        return std::string();
+      [on_connect, changes = std::move(changes)](PluginHypervisor& plugin) {
+        std::string failures;  // one port's are not the others'
+        for (const PortChange& change : changes) {
+          try {
+            plugin.guest_listen(change.port, change.served ? CanGuestConnect::OnConnect(on_connect) : nullptr);
+          } catch (const mvm::Error& e) {
+            failures += formatted("{}port {}: {}", failures.empty() ? "" : "; ", change.port, e.what());
+          }
+        }
+        return failures;
       },
-      [](const Result<std::string>& result) {
-        if (!result) log::warn("{}: the guest cannot connect to the host", result.error().message);
+      [done = std::move(done)](const Result<std::string>& result) {
+        const std::string& failures = result ? *result : result.error().message;
+        if (!failures.empty()) log::warn("guest_listen: {}: the guest cannot connect to the host there", failures);
+        done();
       });
 }
 

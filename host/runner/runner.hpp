@@ -15,7 +15,9 @@
 
 #include "base/result.hpp"
 #include "control/control_server.hpp"
+#include "forward/log_pace.hpp"
 #include "forward/port_forwarder.hpp"
+#include "forward/served_ports.hpp"
 #include "forward/vsock_socket.hpp"
 #include "runner/boot_plan.hpp"
 #include "runner/boot_reporter.hpp"
@@ -102,6 +104,7 @@ class Runner {
   void add_traffic(pb::InspectReply& inspected) const;
   void connect_guest(uint32_t port, std::chrono::milliseconds keep_trying, std::function<void(Result<UniqueFd>)> done);
   void listen_for_guest();
+  void guest_listen(std::vector<PortChange> changes, std::function<void()> done);
   void wait_for_signal();
 
   VmState state() const;
@@ -115,12 +118,15 @@ class Runner {
   std::unique_ptr<PluginCaller> plugin_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<VsockSocket> vsock_;
+  std::shared_ptr<LogPace> shortage_pace_ = std::make_shared<LogPace>(std::chrono::seconds(10));
+  std::shared_ptr<ServedPorts> served_ports_;             // where the hypervisor needs each port by its number
   std::vector<std::unique_ptr<PortForwarder>> forwards_;  // one for each of the record's published ports, in order
   std::shared_ptr<ConsoleLog> console_;
   std::vector<UniqueFd> disk_locks_;
   std::vector<v1::Share> shares_;  // in force
   std::string remembered_;         // what the record on the disk has for the next boot, as JSON; empty: none
   std::vector<std::function<void()>> stop_waiters_;
+  bool takes_guest_ports_ = false;         // extension mvm.guest-connect/1
   bool changing_pause_ = false;            // a pause or a resume is under way
   std::optional<v1::VmEvent> early_exit_;  // told before boot's own completion
   bool reported_ = false;

@@ -2,6 +2,10 @@
 // A VM's whole life with apple-vz, as it is on Linux: the plugin's own sources on a double of Apple's framework
 // (tests/vz_double).
 #include <csignal>
+#include <fstream>
+#include <thread>
+
+#include <sys/socket.h>
 
 #include "e2e/support/sandbox.hpp"
 
@@ -32,6 +36,45 @@ std::string refusal(const Sandbox& box, const Args& more, int exit_code = 1) {
 std::string ask_guest(const Sandbox& box, const std::string& commands) {
   return box.must({"vsock-connect", "demo", "2049"}, {.input = commands}).out;
 }
+
+// The socket of the VM's that a guest reaches by connecting to `port` of the host.
+fs::path host_port(const Sandbox& box, const std::string& port) {
+  return box.field("demo", "vsock_socket") + "_" + port;
+}
+
+// What the guest reads when it connects to `port` of the host and says nothing.
+std::string dial(const Sandbox& box, const std::string& port) {
+  return box.run({"vsock-connect", "demo", "2050"}, {.input = "DIAL " + port + "\n"}).out;
+}
+
+bool is_refused(const Sandbox& box, const std::string& port) { return dial(box, port) == "ERR refused\n"; }
+
+// Greets whoever connects, until it goes; the socket goes with it.
+class Greeter {
+ public:
+  explicit Greeter(fs::path path)
+      : path_(std::move(path)), listener_(listen_unix(path_)), thread_([this] { greet(); }) {}
+  Greeter(const Greeter&) = delete;
+  Greeter& operator=(const Greeter&) = delete;
+  ~Greeter() {
+    fs::remove(path_);
+    ::shutdown(listener_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+
+ private:
+  void greet() {
+    for (;;) {
+      const Fd client(::accept(listener_.get(), nullptr, nullptr));
+      if (!client) return;
+      send_all(client, "welcome");
+    }
+  }
+
+  fs::path path_;
+  Fd listener_;
+  std::thread thread_;
+};
 
 }  // namespace
 
@@ -136,6 +179,97 @@ TEST_CASE("apple-vz: a boot that is stopped while the framework starts the machi
   CHECK(box.run({"stop", "demo", "--force"}).exit_code == 0);
   CHECK(boot.wait(10s).exit_code == 1);
   CHECK(box.processes().empty());
+}
+
+TEST_CASE("apple-vz: a listener that stands before the boot gets the guest's first call, both ways",
+          "[e2e][apple-vz]") {
+  const Sandbox box;
+  must_boot_vz(box, "demo");
+  const fs::path path = host_port(box, "52");
+  box.must({"stop", "demo"});
+  fs::create_directories(path.parent_path());
+  fs::permissions(path.parent_path(), fs::perms::owner_all);
+  const Fd listener = listen_unix(path);
+  box.must({"boot", "demo", "--plugin", MVM_E2E_APPLE_VZ});
+  Process guest = box.start({"vsock-connect", "demo", "2050"});
+  guest.write("DIAL 52\nhello host");
+  const Fd accepted = accept_one(listener);
+  CHECK(receive(accepted, 10) == "hello host");
+  send_all(accepted, "hello guest");
+  guest.end_input();
+  CHECK(receive_to_end(accepted).empty());  // the half-close arrives
+  end_sending(accepted);
+  CHECK(guest.wait(10s).out == "hello guest");
+  box.must({"stop", "demo"});
+  CHECK(fs::exists(path));  // not ours to remove
+  fs::remove(path);
+}
+
+TEST_CASE("apple-vz: a listener that comes while the VM runs is reached, and refused once it has gone",
+          "[e2e][apple-vz]") {
+  const Sandbox box;
+  must_boot_vz(box, "demo");
+  CHECK(is_refused(box, "1234"));
+  for (int time = 0; time < 2; ++time) {
+    {
+      const Greeter greeter(host_port(box, "1234"));
+      CHECK(eventually([&] { return dial(box, "1234") == "welcome"; }));
+      CHECK(is_refused(box, "1235"));
+    }
+    CHECK(is_refused(box, "1234"));
+  }
+  box.must({"stop", "demo"});
+}
+
+TEST_CASE("apple-vz: what only looks like a port's socket disturbs nobody", "[e2e][apple-vz]") {
+  const Sandbox box;
+  must_boot_vz(box, "demo");
+  const fs::path socket = box.field("demo", "vsock_socket");
+  const auto beside = [&](const std::string& end) { return socket.string() + end; };
+  std::vector<std::string> names;
+  for (const char* end : {"_", "_x", "_-1", "_+7", "_007", "_4294967295", "_99999999999999999999", "_7 ", "~"}) {
+    names.push_back(beside(end));
+    const Fd closed = listen_unix(names.back());
+  }
+  names.push_back(beside("_2000"));
+  std::ofstream(names.back()) << "a file";
+  names.push_back(beside("_2001"));
+  fs::create_directory(names.back());
+  {
+    const Greeter greeter(host_port(box, "7"));
+    CHECK(eventually([&] { return dial(box, "7") == "welcome"; }));
+    CHECK(is_refused(box, "2000"));
+    CHECK(is_refused(box, "2001"));
+  }
+  for (const auto& name : names) fs::remove(name);
+  CHECK(slurp(box.vm("demo") / "runner.log").find("guest_listen") == std::string::npos);
+  CHECK(box.must({"vsock-connect", "demo", "7"}, {.input = "hello\n"}).out == "hello\n");
+}
+
+TEST_CASE("apple-vz: of more than 1,024 listeners the others wait until one goes, and the log says so",
+          "[e2e][apple-vz]") {
+  const Sandbox box;
+  must_boot_vz(box, "demo");
+  const std::string socket = box.field("demo", "vsock_socket");
+  const fs::path directory = fs::path(socket).parent_path();
+  const auto port_socket = [&](int port) { return socket + "_" + std::to_string(port); };
+  const fs::path greets = directory / "greeter";
+  {
+    const Greeter greeter(greets);
+    for (int port = 1; port <= 1024; ++port) fs::create_symlink(greets, port_socket(port));
+    REQUIRE(eventually([&] { return dial(box, "1024") == "welcome"; }));
+    fs::create_symlink(greets, port_socket(2000));
+    const auto log = [&] { return slurp(box.vm("demo") / "runner.log"); };
+    REQUIRE(eventually([&] { return log().find("vsock.sock_P: 1025 sockets") != std::string::npos; }));
+    CHECK(is_refused(box, "2000"));
+    fs::remove(port_socket(3));
+    CHECK(eventually([&] { return dial(box, "2000") == "welcome"; }));
+    CHECK(is_refused(box, "3"));
+    for (int port = 1; port <= 1024; ++port) fs::remove(port_socket(port));
+    fs::remove(port_socket(2000));
+  }
+  box.must({"stop", "demo"});
+  CHECK_FALSE(fs::exists(directory));
 }
 
 }  // namespace mvm::test
