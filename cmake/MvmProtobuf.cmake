@@ -12,6 +12,13 @@ if(NOT Protobuf_FOUND)
   find_package(Protobuf REQUIRED)
 endif()
 
+# What writes the C++ code runs here, whatever the code is for.
+set(mvm_protoc protobuf::protoc)
+if(CMAKE_CROSSCOMPILING)
+  find_program(MVM_PROTOC protoc REQUIRED DOC "This machine's protoc, of the version of the Protobuf that is linked")
+  set(mvm_protoc "${MVM_PROTOC}")
+endif()
+
 if(NOT TARGET mvm-protobuf-full)
   add_library(mvm-protobuf-full INTERFACE)
   add_library(mvm-protobuf-lite INTERFACE)
@@ -53,8 +60,8 @@ function(mvm_proto_library target)
     string(REGEX REPLACE "\\.proto$" "" stem "${file}")
     add_custom_command(
       OUTPUT "${out}/${stem}.pb.cc" "${out}/${stem}.pb.h"
-      COMMAND protobuf::protoc ${imports} "--cpp_out=${flavour}${out}" "${arg_ROOT}/${file}"
-      DEPENDS "${arg_ROOT}/${file}" protobuf::protoc
+      COMMAND ${mvm_protoc} ${imports} "--cpp_out=${flavour}${out}" "${arg_ROOT}/${file}"
+      DEPENDS "${arg_ROOT}/${file}" ${mvm_protoc}
       VERBATIM)
     list(APPEND sources "${out}/${stem}.pb.cc")
   endforeach()
