@@ -231,6 +231,7 @@ Result<int> boot(const GlobalOptions& globals, const pb::BootRequest& request) {
       start, request, boot_timeout(request) + slack, [&](uint64_t done, uint64_t total) { bar.show(done, total); },
       explain_death);
   bar.finish();
+  if (!booted) store.keep_last_words(name);
   MVM_CHECK(booted);
   return 0;
 }

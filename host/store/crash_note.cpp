@@ -150,22 +150,25 @@ struct CrashNote::Copy {
 
 std::string CrashNote::where(const std::filesystem::path& path) { return Copy(path).where(); }
 
+bool CrashNote::tells_of_death(const std::filesystem::path& path) {
+  const Copy copy(path);
+  return copy.valid && (copy.page().signal.load() != 0 || copy.page().exited.load() != 0 || copy.in_a_call());
+}
+
 std::string CrashNote::words(const std::filesystem::path& path, int64_t pid) {
   const Copy copy(path);
-  const std::string named = copy.where();
-  const std::string place = named.empty() ? "no plugin yet" : named;
+  const std::string runner = pid == 0 ? "its runner" : formatted("its runner (pid {})", pid);
+  const std::string place = where(path).empty() ? "no plugin yet" : where(path);
   if (copy.valid) {
     const int signal = copy.page().signal.load();
     if (signal > 0 && signal < NSIG) {
-      return formatted("its runner (pid {}) crashed: {}: signal {} ({}); see runner.log", pid, place, signal,
-                       ::strsignal(signal));
+      return formatted("{} crashed: {}: signal {} ({}); see runner.log", runner, place, signal, ::strsignal(signal));
     }
     if (copy.page().exited.load() != 0) {
-      return formatted("its runner (pid {}) was ended by a call of exit: {}; see runner.log", pid, place);
+      return formatted("{} was ended by a call of exit: {}; see runner.log", runner, place);
     }
   }
-  const std::string silent =
-      formatted("its runner (pid {}) ended without a word: killed, or the machine went down", pid);
+  const std::string silent = formatted("{} ended without a word: killed, or the machine went down", runner);
   if (copy.valid && copy.in_a_call()) return formatted("{}; {}", silent, place);
   return silent + "; boot it again";
 }

@@ -28,8 +28,11 @@ class CrashNote {
   // The process ends as it should: exit() from now on is no crash.
   void ending() noexcept;
 
-  // What the note at `path` says of a runner that died, as a sentence. pid: of the record. Where there is no note that
-  // can be read: that it was killed, or the machine went down.
+  // Whether the note at `path` is that of a runner that died: of a crash, by exit, or in a call into its plugin.
+  static bool tells_of_death(const std::filesystem::path& path);
+
+  // What the note at `path` says of a runner that died, as a sentence. pid: of the record; 0: it has none. Where there
+  // is no note that can be read: that it was killed, or the machine went down.
   static std::string words(const std::filesystem::path& path, int64_t pid);
 
   // The plugin and the call it was in, as far as the note knows: "plugin mock 0.1.0 in boot"; else empty.

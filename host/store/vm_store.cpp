@@ -141,7 +141,9 @@ pb::VmRecord VmStore::look_at(const VmName& name, Result<pb::VmRecord> record) c
     const bool booting = VmLock::is_held(files);
     damaged.set_state(std::string(to_string(booting ? VmState::starting : VmState::failed)));
     if (!booting && record.error().kind == ErrorKind::not_found) {
-      damaged.set_last_error("its boot was cut off before it began: boot it again, or rm it");
+      damaged.set_last_error(CrashNote::tells_of_death(files.crash_note())
+                                 ? CrashNote::words(files.crash_note(), 0)
+                                 : "its boot was cut off before it began: boot it again, or rm it");
     } else if (!booting) {
       damaged.set_last_error(record.error().message);
     }
@@ -226,6 +228,19 @@ VmStore::Seen VmStore::see(const VmIndex& index, int vms, const VmName& name, Ar
 Result<void> VmStore::write(const pb::VmRecord& record, Durability durability) const {
   MVM_TRY(const VmName name, VmName::parse(record.name()));
   return replace_file(paths(name).record(), to_json(record, 2, Unset::omit) + "\n", durability);
+}
+
+void VmStore::keep_last_words(const VmName& name) const {
+  const VmPaths files = paths(name);
+  if (!exists(name) || !CrashNote::tells_of_death(files.crash_note())) return;
+  const auto lock = VmLock::acquire(files, std::chrono::milliseconds(0));
+  if (!lock) return;
+  auto record = read(name);
+  // One that says that it runs is shown as crashed, with the same words.
+  if (!record || is_active(*parse_vm_state(record->state()))) return;
+  record->set_state(std::string(to_string(VmState::failed)));
+  record->set_last_error(CrashNote::words(files.crash_note(), 0));
+  if (write(*record, Durability::ordered)) ::unlink(files.crash_note().c_str());
 }
 
 Result<void> VmStore::set_damaged_record_aside(const VmName& name) const {

@@ -53,6 +53,11 @@ class VmStore {
   // Replaces the record in one step. [holder of the VM's lock]
   Result<void> write(const pb::VmRecord& record, Durability durability = Durability::synced) const;
 
+  // After a boot whose runner died before it wrote down that it boots: puts what its note tells into the record of the
+  // boot before, which then says failed. Nothing to do where a runner lives, or none died so. [any process of the
+  // user's]
+  void keep_last_words(const VmName& name) const;
+
   // Keeps a damaged record aside as record.json.damaged, so that a new one can be written. [holder of the VM's lock]
   Result<void> set_damaged_record_aside(const VmName& name) const;
 

@@ -103,11 +103,15 @@ class Trial {
 using enum Shows;
 
 HOSTILE("a plugin that hangs as it is loaded", "hangs-as-it-loads", in_boot, 4, {"MVM-P15", "load"}, {})
-HOSTILE("a plugin that crashes as it is loaded", "crashes-as-it-loads", in_boot, 1, {"signal 11", "load"}, {})
-HOSTILE("a plugin that exits as it is loaded", "exits-as-it-loads", in_boot, 1, {"exit code 0", "load"}, {})
+HOSTILE("a plugin that crashes as it is loaded", "crashes-as-it-loads", in_boot, 1, {"signal 11", "load"},
+        {"libmvm-crashes-as-it-loads", "in load: signal 11"})
+HOSTILE("a plugin that exits as it is loaded", "exits-as-it-loads", in_boot, 1, {"exit code 0", "load"},
+        {"libmvm-exits-as-it-loads", "in load"})
 HOSTILE("a plugin that hangs as it negotiates", "hangs-in-negotiate", in_boot, 4, {"MVM-P15", "load"}, {})
-HOSTILE("a plugin that crashes in create", "crashes-in-create", in_boot, 1, {"signal 11", "create"}, {})
-HOSTILE("a plugin that crashes in info", "crashes-in-info", in_boot, 1, {"signal 11", "info"}, {})
+HOSTILE("a plugin that crashes in create", "crashes-in-create", in_boot, 1, {"signal 11", "create"},
+        {"crashes-in-create 1.0 in create: signal 11"})
+HOSTILE("a plugin that crashes in info", "crashes-in-info", in_boot, 1, {"signal 11", "info"},
+        {"crashes-in-info 1.0 in info: signal 11"})
 HOSTILE("a plugin that writes without an end", "writes-endlessly", in_boot, 4, {"MVM-P15", "info"}, {})
 HOSTILE("a plugin that hangs in boot", "hangs-in-boot", in_boot, 4, {"MVM-P4", "boot"}, {"hangs-in-boot", "MVM-P4"})
 HOSTILE("a plugin that never answers a boot", "never-completes", in_boot, 4, {"MVM-P4"}, {"never-completes", "MVM-P4"})
@@ -153,5 +157,22 @@ HOSTILE("a plugin that hangs in destroy", "hangs-in-destroy", in_forced_stop, 0,
 HOSTILE("a plugin that crashes in destroy", "crashes-in-destroy", in_forced_stop, 0, {}, {})
 HOSTILE("a plugin that crashes on a thread of its own", "crashes-on-its-own-thread", in_wait, 1, {},
         {"crashes-on-its-own-thread 1.0", "signal 11"})
+
+// The boot before is what its record told of: "stopped", and no word of the crash.
+TEST_CASE("a plugin that crashes as it is loaded is in the record of a VM that has run before", "[e2e][hostile]") {
+  const Sandbox box;
+  const fs::path plugin = test_plugin("crashes-as-it-loads");
+  NEEDS("the plugins of tests/plugins", !plugin.empty());
+  const Args boot = {"--plugin", plugin, "boot", "demo", "--kernel", box.kernel()};
+  REQUIRE(box.run(boot, {.environment = {{"MVM_BE_GOOD", "1"}}}).exit_code == 0);
+  box.must({"stop", "demo", "--force"});
+  CHECK_FAILS(box.run(boot), 1, "in load");
+  CHECK(box.state("demo") == "failed");
+  CHECK_THAT(box.field("demo", "last_error"),
+             ContainsSubstring("libmvm-crashes-as-it-loads") && ContainsSubstring("in load: signal 11"));
+  CHECK(json_value(box.must({"list", "--output", "json"}).out, "state") == "failed");
+  REQUIRE(box.run(boot, {.environment = {{"MVM_BE_GOOD", "1"}}}).exit_code == 0);
+  CHECK(box.field("demo", "last_error").empty());
+}
 
 }  // namespace mvm::test
