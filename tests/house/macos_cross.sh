@@ -98,7 +98,7 @@ stub libc++ /usr/lib/libc++.1.dylib __ZdlPv
 stub libobjc /usr/lib/libobjc.A.dylib _objc_msgSend
 
 packages=dependencies/lib/cmake
-for package in tiny-dependency Protobuf spdlog fmt CLI11 tl-expected; do mkdir -p "$packages/$package"; done
+for package in tiny-dependency Protobuf spdlog fmt CLI11 tl-expected Catch2; do mkdir -p "$packages/$package"; done
 echo '' >"$packages/tiny-dependency/tiny-dependency-config.cmake"
 mkdir -p dependencies/include/boost
 touch dependencies/include/boost/config.hpp
@@ -118,6 +118,10 @@ package spdlog spdlog::spdlog_header_only
 package fmt fmt::fmt
 package CLI11 CLI11::CLI11
 package tl-expected tl::expected
+package Catch2 Catch2::Catch2
+# shellcheck disable=SC2016  # CMake expands it
+echo 'list(APPEND CMAKE_MODULE_PATH "${CMAKE_CURRENT_LIST_DIR}")' >>"$packages/Catch2/Catch2Config.cmake"
+printf 'function(catch_discover_tests)\nendfunction()\n' >"$packages/Catch2/Catch.cmake"
 given=("-DMACOS_SDK=$scratch/sdk" "-DCMAKE_PREFIX_PATH=$scratch/dependencies")
 refused 'MACOS_ARCH: ppc is neither arm64 nor x86_64' "${given[@]}" -DMACOS_ARCH=ppc
 refused 'MACOS_COMPILER_RT: /none.a is not there' "${given[@]}" -DMACOS_COMPILER_RT=/none.a
@@ -155,13 +159,13 @@ for arch in arm64 x86_64; do
     complain "$arch: dependencies were looked for in this machine: $(cat $arch/found)"
 done
 
-# ---- mvmhost is configured, and a plugin in C built ----
+# ---- mvmhost and its tests are configured, and a plugin in C built ----
 command -v protoc >/dev/null || {
   echo 'protoc is not there'
   exit 1
 }
 cp arm64/libpart.a runtime.a
-configure "$root" mvmhost "${given[@]}" "-DMACOS_COMPILER_RT=$scratch/runtime.a" -DMVM_BUILD_TESTS=OFF || {
+configure "$root" mvmhost "${given[@]}" "-DMACOS_COMPILER_RT=$scratch/runtime.a" || {
   cat mvmhost.log
   exit 1
 }
@@ -182,6 +186,7 @@ plugin=$(how mvm-apple-vz | grep -F -- '-o lib/mvm/plugins/libmvm-apple-vz.dylib
 for part in -bundle -exported_symbols_list '-framework Virtualization' '-framework Foundation' "$scratch/runtime.a"; do
   case $plugin in *"$part"*) ;; *) complain "libmvm-apple-vz.dylib: is linked without $part: $plugin" ;; esac
 done
+[ -n "$(how unit-apple-vz-machine)" ] || complain 'unit-apple-vz-machine: is not built on a Mac'
 case $(how mvmhost) in *codesign*) complain 'mvmhost: is signed by a codesign that is not there' ;; esac
 
 cat >plugin.c <<'END'
