@@ -246,6 +246,25 @@ TEST_CASE("apple-vz: what only looks like a port's socket disturbs nobody", "[e2
   CHECK(box.must({"vsock-connect", "demo", "7"}, {.input = "hello\n"}).out == "hello\n");
 }
 
+TEST_CASE("apple-vz: listeners that come and go quickly disturb nobody", "[e2e][apple-vz]") {
+  const Sandbox box;
+  must_boot_vz(box, "demo");
+  const fs::path brief = host_port(box, "1");
+  {
+    const Greeter greeter(host_port(box, "2"));
+    for (int i = 0; i < 500; ++i) {
+      const Fd listener = listen_unix(brief);
+      fs::remove(brief);
+    }
+    CHECK(eventually([&] { return dial(box, "2") == "welcome"; }));
+    CHECK(is_refused(box, "1"));
+    const Greeter again(brief);
+    CHECK(eventually([&] { return dial(box, "1") == "welcome"; }));
+  }
+  CHECK(slurp(box.vm("demo") / "runner.log").find("guest_listen") == std::string::npos);
+  box.must({"stop", "demo"});
+}
+
 TEST_CASE("apple-vz: of more than 1,024 listeners the others wait until one goes, and the log says so",
           "[e2e][apple-vz]") {
   const Sandbox box;

@@ -25,7 +25,11 @@ with open("CMakePresets.json") as file:
 
 def legs(job):
     """The job's values of the matrix, leg by leg."""
-    matrix = job.get("strategy", {}).get("matrix", {})
+    matrix = dict(job.get("strategy", {}).get("matrix", {}))
+    listed = matrix.pop("include", [])
+    yield from listed
+    if listed and not matrix:
+        return
     for values in itertools.product(*matrix.values()):
         yield dict(zip(matrix, values))
 
