@@ -81,7 +81,7 @@ class VnodeSource {
   dispatch_source_t source_;
 };
 
-UniqueFd open_to_watch(const std::filesystem::path& path) { return open_file(path, O_EVTONLY); }
+UniqueFd open_directory(const std::filesystem::path& path) { return open_file(path, O_EVTONLY | O_DIRECTORY); }
 
 class DirectoryWatch final : public FileWatch {
  public:
@@ -109,7 +109,7 @@ class ReplacedFileWatch final : public FileWatch {
  private:
   void follow() {
     bytes_.reset();
-    if (UniqueFd file = open_to_watch(file_)) bytes_.emplace(loop_, std::move(file), changed_);
+    if (UniqueFd file = open_file(file_, O_EVTONLY)) bytes_.emplace(loop_, std::move(file), changed_);
   }
 
   boost::asio::io_context& loop_;
@@ -127,7 +127,7 @@ Error unwatchable(const std::filesystem::path& subject, int error) {
 
 Result<std::unique_ptr<FileWatch>> FileWatch::watch(boost::asio::io_context& loop, const std::filesystem::path& file,
                                                     std::function<void()> changed) {
-  UniqueFd directory = open_to_watch(file.parent_path());
+  UniqueFd directory = open_directory(file.parent_path());
   if (!directory) return tl::unexpected(unwatchable(file, errno));
   auto watch = std::make_unique<ReplacedFileWatch>(loop, std::move(directory), file, std::move(changed));
   if (!watch->works()) return tl::unexpected(unwatchable(file, EINVAL));
@@ -137,7 +137,7 @@ Result<std::unique_ptr<FileWatch>> FileWatch::watch(boost::asio::io_context& loo
 Result<std::unique_ptr<FileWatch>> FileWatch::watch_directory(boost::asio::io_context& loop,
                                                               const std::filesystem::path& directory,
                                                               std::function<void()> changed) {
-  UniqueFd opened = open_to_watch(directory);
+  UniqueFd opened = open_directory(directory);
   if (!opened) return tl::unexpected(unwatchable(directory, errno));
   auto watch = std::make_unique<DirectoryWatch>(loop, std::move(opened), std::move(changed));
   if (!watch->works()) return tl::unexpected(unwatchable(directory, EINVAL));
