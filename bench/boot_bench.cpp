@@ -169,9 +169,9 @@ class Ours {
   // How often the runner's threads, the plugin's among them, wake up while a guest that is up has nothing to do.
   static long idle_wake_ups() {
     must_run({MVMHOST, "vsock-connect", vm, "7", "--timeout", "60s"});
+    const fs::path process = "/proc/" + process_of("pid");  // which asks the runner
     // The guest asks for an address, and a connection that was closed is watched for 8 s.
     std::this_thread::sleep_for(std::chrono::seconds(15));
-    const fs::path process = "/proc/" + process_of("pid");
     const long before = wake_ups(process);
     std::this_thread::sleep_for(std::chrono::seconds(idle_seconds));
     return wake_ups(process) - before;

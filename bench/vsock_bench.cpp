@@ -42,10 +42,11 @@ class Guest {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) give_up("socketpair");
     const UniqueFd front_end(ends[0]);
-    device_ = qemu::VsockDevice::start(UniqueFd(ends[1]), {.log = [](int32_t level, std::string_view message) {
-                                         std::fprintf(stderr, "[%d] %.*s\n", level, static_cast<int>(message.size()),
-                                                      message.data());
-                                       }});
+    device_ =
+        qemu::VsockDevice::start(UniqueFd(ends[1]), {.log = [](int32_t level, std::string_view message) {
+                                   if (level < MVM_LOG_WARN) return;
+                                   std::fprintf(stderr, "%.*s\n", static_cast<int>(message.size()), message.data());
+                                 }});
     const std::vector<std::string> command = {"qemu-system-x86_64",
                                               "-M",
                                               "q35,memory-backend=mem",
