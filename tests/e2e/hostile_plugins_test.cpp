@@ -46,7 +46,7 @@ class Trial {
 
  private:
   Args arguments() const {
-    return {"--plugin", test_plugin(hostile_.plugin), "boot", "demo", "--kernel", box_.kernel(), "--timeout", "1s"};
+    return {"--plugin", test_plugin(hostile_.plugin), "boot", "demo", "--kernel", box_.kernel(), "--timeout", "2s"};
   }
   Outcome boot() const { return box_.run(arguments(), {.deadline = 25s}); }
 
