@@ -200,8 +200,29 @@ void stop(mvm_hypervisor*, mvm_bytes, mvm_done done, void* user) {
   succeed(done, user);
 }
 
+// Who takes the guest's connections, and who was told to take them no longer.
+struct GuestPorts {
+  mvm_guest_connect_fn on_connect = nullptr;
+  void* user = nullptr;
+
+  static mvm_status listen(mvm_hypervisor*, uint32_t, mvm_guest_connect_fn on_connect, void* user, const mvm_sink*);
+  // A guest's connection to port 6000.
+  void offer() const {
+    int fds[2];
+    if (on_connect == nullptr || ::socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) return;
+    if (on_connect(user, 6000, fds[0]) != MVM_OK) ::close(fds[0]);
+    ::close(fds[1]);
+  }
+} guest_ports;
+
+mvm_status GuestPorts::listen(mvm_hypervisor*, uint32_t, mvm_guest_connect_fn on_connect, void* user, const mvm_sink*) {
+  if (on_connect != nullptr) guest_ports = {on_connect, user};
+  return MVM_OK;
+}
+
 mvm_status list(mvm_hypervisor*, const mvm_sink* out, const mvm_sink*) {
   witness.entered("list");
+  guest_ports.offer();
   write(out, field(1, running_vm()));
   return MVM_OK;
 }
@@ -229,7 +250,10 @@ void share_dir(mvm_hypervisor*, mvm_bytes, mvm_done done, void* user) {
   succeed(done, user);
 }
 
-const void* get_extension(mvm_hypervisor*, const char*) { return nullptr; }
+const void* get_extension(mvm_hypervisor*, const char* id) {
+  static const mvm_guest_connect_api guest_connect{sizeof guest_connect, &GuestPorts::listen};
+  return is("keeps-offering") && std::strcmp(id, MVM_EXT_GUEST_CONNECT) == 0 ? &guest_connect : nullptr;
+}
 
 // ---- tables of other versions
 

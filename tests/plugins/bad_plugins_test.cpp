@@ -195,6 +195,24 @@ TEST_CASE("a boot's reply that is no message fails the boot, and the VM can be s
   CHECK(m.stop(true).status == MVM_OK);
 }
 
+TEST_CASE("a guest's connection that is offered to who listens no longer is refused", "[plugins]") {
+  Machine m(MVM_PLUGIN_KEEPS_OFFERING, "keeps-offering");
+  int taken = 0;
+  m.hv().guest_listen(6000, [&](uint32_t, UniqueFd& fd) {
+    ++taken;
+    fd.reset();
+    return true;
+  });
+  m.hv().list();
+  CHECK(taken == 1);
+  m.hv().guest_listen(6000, {});
+  m.hv().list();
+  CHECK(taken == 1);
+  m.hv().guest_listen(6001, [&](uint32_t, UniqueFd&) { return ++taken > 0; });
+  m.hv().list();  // of port 6000 still
+  CHECK(taken == 1);
+}
+
 TEST_CASE("an info that is no message is refused by name", "[plugins][MVM-P7]") {
   Machine m(MVM_PLUGIN_GARBAGE_INFO, "garbage-info");
   const auto info = m.hv().describe();
