@@ -40,19 +40,27 @@ if(MVM_CCACHE)
 endif()
 
 # GCC's objc/ headers as ARC takes them: object_getClass out of line (its body looks into an object), nil a nullptr.
+# Written where they change only, or each configuration would compile all of it again.
+function(mvm_write_if_other file text)
+  set(there "")
+  if(EXISTS "${file}")
+    file(READ "${file}" there)
+  endif()
+  if(NOT there STREQUAL text)
+    file(WRITE "${file}" "${text}")
+  endif()
+endfunction()
 set(mvm_objc_headers "${CMAKE_BINARY_DIR}/objc-headers")
-file(COPY "${MVM_LIBOBJC_INCLUDE}/objc" DESTINATION "${mvm_objc_headers}")
+file(COPY "${MVM_LIBOBJC_INCLUDE}/objc" DESTINATION "${mvm_objc_headers}"
+  REGEX "/(runtime|objc)\\.h$" EXCLUDE)
 file(READ "${MVM_LIBOBJC_INCLUDE}/objc/runtime.h" mvm_text)
 string(REGEX REPLACE "static inline Class[ \n]*object_getClass \\(id object\\)[ \n]*{[^}]*}"
                      "objc_EXPORT Class object_getClass (id object);" mvm_text "${mvm_text}")
-file(WRITE "${mvm_objc_headers}/objc/runtime.h.new" "${mvm_text}")
+mvm_write_if_other("${mvm_objc_headers}/objc/runtime.h" "${mvm_text}")
 file(READ "${MVM_LIBOBJC_INCLUDE}/objc/objc.h" mvm_text)
 string(REGEX REPLACE "#define nil [^\n]*" "#ifdef __cplusplus\n#define nil nullptr\n#else\n#define nil ((id)0)\n#endif"
                      mvm_text "${mvm_text}")
-file(WRITE "${mvm_objc_headers}/objc/objc.h.new" "${mvm_text}")
-foreach(mvm_header runtime.h objc.h)
-  file(RENAME "${mvm_objc_headers}/objc/${mvm_header}.new" "${mvm_objc_headers}/objc/${mvm_header}")
-endforeach()
+mvm_write_if_other("${mvm_objc_headers}/objc/objc.h" "${mvm_text}")
 
 # Flags common to every Objective-C file here, and those of ARC; as lists too, for tools that call the compiler.
 set(MVM_OBJC_FLAGS -fblocks -fexceptions -fobjc-exceptions -fconstant-string-class=NSConstantString
