@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# tests -> host -> sdk <- plugins/*, and the order of the rooms within host/ (docs/architecture.md).
+# tests -> host -> sdk <- plugins/*, the client by itself, and the order of the rooms within host/ (docs/architecture.md).
 set -euo pipefail
 cd "$1"
 bad=0
@@ -77,6 +77,25 @@ while IFS=: read -r file line name; do
     *) complain "$file:$line: host/$room includes $name: it may know $(below "$room")" ;;
   esac
 done < <(includes host '"')
+
+# The client library: itself alone; its header, what C and C++ both have.
+while IFS=: read -r file line name; do
+  case $name in
+    *..*) ;;
+    *) { [ -f "client/src/$name" ] || [ -f "client/include/$name" ]; } && continue ;;
+  esac
+  complain "$file:$line: the client includes $name: it knows nobody in this tree"
+done < <(includes client '"')
+while IFS=: read -r file line name; do
+  case $file:$name in
+    client/include/*:std*.h | client/src/*:sys/*) ;;
+    client/include/* | *:*/* | *:*.pb.h) complain "$file:$line: the client includes <$name>: it knows libc and the standard library" ;;
+  esac
+done < <(includes client '<')
+# Nobody but the tests knows the client.
+while IFS=: read -r file line name; do
+  case $name in mvm/client.h) complain "$file:$line: includes the client's header: only tests see it" ;; esac
+done < <(for room in host sdk plugins; do includes "$room" '["<]'; done)
 
 # Apple's frameworks: .mm files alone.
 while IFS=: read -r file line name; do
