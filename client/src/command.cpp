@@ -53,7 +53,7 @@ std::string in_path(const std::string& name) {
   const std::string path = variable("PATH");
   for (size_t begin = 0; begin < path.size();) {
     const size_t end = std::min(path.find(':', begin), path.size());
-    const std::string candidate = path.substr(begin, end - begin) + "/" + name;
+    std::string candidate = path.substr(begin, end - begin) + "/" + name;
     // Not what is relative: the current directory may be anybody's.
     if (candidate.front() == '/' && end > begin && is_program(candidate)) return candidate;
     begin = end + 1;
@@ -236,7 +236,7 @@ int milliseconds_until(Clock::time_point when) {
 std::string find_program(const std::string& program) {
   const std::string said = program.empty() ? variable("MVMHOST") : program;
   if (!said.empty()) {
-    const std::string found = said.find('/') == std::string::npos ? in_path(said) : is_program(said) ? said : "";
+    std::string found = said.find('/') == std::string::npos ? in_path(said) : is_program(said) ? said : "";
     if (!found.empty()) return found;
     throw Failure(MVMC_FAILED,
                   said + ": is no executable file: " +
