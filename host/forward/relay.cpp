@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include <boost/asio/post.hpp>
 
@@ -16,15 +15,21 @@ namespace {
 
 using boost::system::error_code;
 
-// Also the most that a relay keeps for a peer that does not read.
-constexpr size_t scratch_bytes = 64 * 1024;
-// What one connection may move before the others have their turn.
-constexpr int turns_per_wakeup = 4;
+// Also the most that a relay keeps for a peer that does not read, and what one connection may copy before the others
+// have their turn. Reads of 64 KiB took half as much processor time again (docs/performance.md).
+constexpr size_t scratch_bytes = 256 * 1024;
+// A read that finds as much means that much comes: what follows is spliced.
+constexpr size_t flood_bytes = 64 * 1024;
+// From this on splice is worth its calls, where much has come before.
+constexpr size_t least_spliced_bytes = 16 * 1024;
+// What one connection may splice before the others have their turn: as many pipes full.
+constexpr int splices_per_wakeup = 4;
 
-// One for all relays of a loop: what is in it has been sent or copied before the next one runs.
-std::vector<char>& scratch() {
-  thread_local std::vector<char> buffer(scratch_bytes);
-  return buffer;
+// One for all relays of a loop: what is in it has been sent or copied before the next one runs. Not cleared: pages that
+// no read has filled take no memory.
+char* scratch() {
+  thread_local const std::unique_ptr<char[]> buffer(new char[scratch_bytes]);
+  return buffer.get();
 }
 
 SplicePipes& pipes() {
@@ -68,6 +73,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
     size_t pending_sent = 0;
     std::unique_ptr<SplicePipe> pipe;  // as pending, while bytes are spliced
     bool can_splice = false;
+    bool flooded = false;  // has been spliced before
     bool ended = false;
     bool cut = false;      // ended by an error
     bool watched = false;  // `from` is watched for a reset
@@ -128,25 +134,34 @@ class Relay : public std::enable_shared_from_this<Relay> {
     return ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0;
   }
 
-  // Moves bytes until `from` has no more, `to` takes no more or it is another's turn. A read that fills the buffer
-  // means that much comes: what follows is spliced. Little is copied sooner than it is spliced.
+  // Moves bytes until `from` has no more, `to` takes no more or it is another's turn. Little is copied sooner than it
+  // is spliced.
   void pump(Direction& d) {
-    std::vector<char>& buffer = scratch();
-    for (int turn = 0; turn < turns_per_wakeup; ++turn) {
-      const ssize_t got = ::recv(d.from.native_handle(), buffer.data(), buffer.size(), 0);
+    // A connection that never had much to say is spared the question.
+    if (d.flooded && unread_bytes(d.from.native_handle()) >= least_spliced_bytes && take_pipe(d)) return splice(d);
+    const size_t most = d.can_splice ? flood_bytes : scratch_bytes;
+    for (size_t moved = 0; moved < scratch_bytes; moved += most) {
+      const ssize_t got = ::recv(d.from.native_handle(), scratch(), most, 0);
       if (got == 0) return end(d);
       if (got < 0 && !would_block(errno)) return reset(d);
       if (got < 0) break;
-      if (!pass_on(d, buffer.data(), static_cast<size_t>(got))) return;
-      if (d.can_splice && static_cast<size_t>(got) == buffer.size() && (d.pipe = pipes().take())) return splice(d);
+      if (!pass_on(d, scratch(), static_cast<size_t>(got))) return;
       // Waiting tells as well as another read whether there is more, and is needed anyway.
-      if (static_cast<size_t>(got) < buffer.size()) break;
+      if (static_cast<size_t>(got) < most) break;
+      if (take_pipe(d)) return splice(d);
     }
     wait_readable(d);
   }
 
+  // False: this direction cannot be spliced, or not now.
+  static bool take_pipe(Direction& d) {
+    if (d.can_splice) d.pipe = pipes().take();
+    if (d.pipe) d.flooded = true;
+    return d.pipe != nullptr;
+  }
+
   void splice(Direction& d) {
-    for (int turn = 0; turn < turns_per_wakeup; ++turn) {
+    for (int turn = 0; turn < splices_per_wakeup; ++turn) {
       const ssize_t got = d.pipe->fill(d.from.native_handle());
       if (got <= 0) return stop_splicing(d, got == 0 ? 0 : errno);
       if (!drain_pipe(d)) return;

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -35,6 +36,9 @@ void prepare_socket(int fd);
 
 // send without SIGPIPE.
 ssize_t send_some(int fd, const void* data, size_t size);
+
+// How many bytes wait to be read from a socket; 0 where it does not say.
+size_t unread_bytes(int fd);
 
 // Whether the socket's addresses are of IPv4 or IPv6.
 bool is_tcp(int fd);

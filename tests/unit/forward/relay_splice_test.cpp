@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "forward/relay.hpp"
+#include "forward/sockets.hpp"
 #include "forward/splice_pipe.hpp"
 #include "unit/forward/sockets_for_test.hpp"
 
@@ -117,6 +118,46 @@ TEST_CASE("a guest that goes in the midst of a flood ends the client's connectio
   SUCCEED();
 }
 
+TEST_CASE("floods and single words in turn arrive whole and in order") {
+  LoopThread loop;
+  Flooded relay(loop);
+  std::string all;
+  for (uint32_t turn = 0; turn < 8; ++turn) all += pattern(2 << 20, turn) + "word";
+  std::thread sender([&] {
+    const size_t with_word = (2 << 20) + 4;
+    for (size_t at = 0; at < all.size(); at += with_word) {
+      send_all(relay.client.get(), all.substr(at, with_word - 4));
+      send_all(relay.client.get(), all.substr(at + with_word - 4, 4));
+      // Its answer: the relay has nothing left to read, and is at rest.
+      must(receive(relay.client.get(), 2) == "ok");
+    }
+    ::shutdown(relay.client.get(), SHUT_WR);
+  });
+  std::string got;
+  for (int turn = 0; turn < 8; ++turn) {
+    got += receive(relay.guest.get(), (2 << 20) + 4);
+    send_all(relay.guest.get(), "ok");
+  }
+  CHECK(receive_to_end(relay.guest.get()).empty());
+  sender.join();
+  CHECK((got == all));
+}
+
+TEST_CASE("a flood from the guest stops while the client does not read, and what is kept of it is bounded") {
+  LoopThread loop;
+  Flooded relay(loop);
+  const size_t swallowed = fill(relay.guest.get());
+  const uint64_t passed_on = loop.run([&] { return relay.sum->bytes_b_to_a; });
+  // What lies in the guest's own socket is not the relay's.
+  int in_socket = 0;
+  socklen_t size = sizeof in_socket;
+  REQUIRE(::getsockopt(relay.guest.get(), SOL_SOCKET, SO_SNDBUF, &in_socket, &size) == 0);
+  CHECK(swallowed >= passed_on);
+  CHECK(swallowed - passed_on <= (256U << 10) + static_cast<size_t>(in_socket));
+  const std::string got = receive(relay.client.get(), swallowed);
+  CHECK((got == std::string(swallowed, 'f')));
+}
+
 TEST_CASE("a flood is copied without a free descriptor for a pipe") {
   LoopThread loop;
   Flooded relay(loop);
@@ -135,6 +176,20 @@ TEST_CASE("a flood is copied without a free descriptor for a pipe") {
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
   CHECK(no_pipe);
   CHECK((got == flood));
+}
+
+TEST_CASE("a socket tells how many bytes wait in it, and none once they are read") {
+  SocketPair tcp = tcp_pair();
+  set_deadline(tcp.far.get());
+  CHECK(unread_bytes(tcp.far.get()) == 0);
+  send_all(tcp.near.get(), std::string(5000, 'w'));
+  CHECK(receive(tcp.far.get(), 1) == "w");
+  std::string rest(4999, '\0');
+  CHECK(::recv(tcp.far.get(), rest.data(), rest.size(), MSG_PEEK | MSG_WAITALL) == 4999);
+  CHECK(unread_bytes(tcp.far.get()) == 4999);
+  CHECK(receive(tcp.far.get(), 4999).size() == 4999);
+  CHECK(unread_bytes(tcp.far.get()) == 0);
+  CHECK(unread_bytes(-1) == 0);
 }
 
 TEST_CASE("what a pipe holds can be read out of it for a socket that takes no splice") {
