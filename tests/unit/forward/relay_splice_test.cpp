@@ -153,7 +153,8 @@ TEST_CASE("a flood from the guest stops while the client does not read, and what
   socklen_t size = sizeof in_socket;
   REQUIRE(::getsockopt(relay.guest.get(), SOL_SOCKET, SO_SNDBUF, &in_socket, &size) == 0);
   CHECK(swallowed >= passed_on);
-  CHECK(swallowed - passed_on <= (256U << 10) + static_cast<size_t>(in_socket));
+  // Linux lets one packet, of half its size, beyond it.
+  CHECK(swallowed - passed_on <= (256U << 10) + 2 * static_cast<size_t>(in_socket));
   const std::string got = receive(relay.client.get(), swallowed);
   CHECK((got == std::string(swallowed, 'f')));
 }
