@@ -30,7 +30,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     must(t->count() >= 0 && t->count() <= std::numeric_limits<int32_t>::max());
   }
   if (const auto p = parse_publish(text); clear(p, "--publish")) {
-    must(p->host_port >= 1 && p->guest_port >= 1 && p->guest_port <= 55535 && !p->address.empty());
+    // The host's end is a TCP port, or a Unix socket and no port.
+    const bool is_socket = p->address.starts_with("unix:");
+    must(is_socket ? p->host_port == 0 && p->address.size() > 5 : p->host_port >= 1);
+    must(p->guest_port >= 1 && p->guest_port <= 55535 && !p->address.empty());
   }
   if (const auto s = parse_share(text); clear(s, "--share")) {
     must(!s->path.empty() && s->path.find(':') == std::string::npos && s->tag.find(':') == std::string::npos);
