@@ -20,6 +20,9 @@ std::optional<uint64_t> process_started(pid_t pid);
 // takes.
 bool wait_process_end(pid_t pid, std::optional<std::chrono::milliseconds> limit);
 
+// Whether the whole process is held by SIGSTOP or its like. Any process.
+bool process_stopped(pid_t pid);
+
 // This executable, links resolved.
 std::filesystem::path own_executable();
 

@@ -7,6 +7,7 @@
 #include <libproc.h>
 #include <mach-o/dyld.h>
 #include <sys/event.h>
+#include <sys/proc.h>
 
 #include "mvm/hypervisor.hpp"
 
@@ -29,6 +30,12 @@ bool wait_process_end(pid_t pid, std::optional<std::chrono::milliseconds> limit)
   const timespec until{limit ? limit->count() / 1000 : 0, limit ? limit->count() % 1000 * 1'000'000 : 0};
   struct kevent event {};
   return ::kevent(queue.get(), nullptr, 0, &event, 1, limit ? &until : nullptr) > 0;
+}
+
+bool process_stopped(pid_t pid) {
+  struct proc_bsdinfo info {};
+  return ::proc_pidinfo(pid, PROC_PIDTBSDINFO, 0, &info, sizeof info) == static_cast<int>(sizeof info) &&
+         info.pbi_status == SSTOP;
 }
 
 std::filesystem::path own_executable() {

@@ -45,6 +45,13 @@ bool wait_process_end(pid_t pid, std::optional<std::chrono::milliseconds> limit)
   }
 }
 
+bool process_stopped(pid_t pid) {
+  // After the program's name, which may hold anything: proc(5).
+  const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
+  const size_t at = stat ? stat->rfind(')') : std::string::npos;
+  return at != std::string::npos && at + 2 < stat->size() && (*stat)[at + 2] == 'T';
+}
+
 std::filesystem::path own_executable() {
   std::error_code error;
   return std::filesystem::read_symlink("/proc/self/exe", error);

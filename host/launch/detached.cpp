@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,11 +27,6 @@
 
 namespace mvm::host {
 namespace {
-
-bool is_stopped(pid_t pid) {
-  siginfo_t info{};
-  return ::waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
-}
 
 // Whoever hung up is about to end, if a plugin did not take its descriptors away. Whether it was killed.
 bool kill_unless_it_ends(pid_t pid, bool at_once) {
@@ -83,7 +79,14 @@ namespace {
 Result<UniqueFd> take_turn(const VmStore& store, const VmName& name, const VmSockets& sockets) {
   UniqueFd turn = open_file(sockets.directory, O_RDONLY | O_DIRECTORY);
   if (!turn) return fail(ErrorKind::failed, "{}: {}", sockets.directory.string(), errno_words(errno));
-  if (::flock(turn.get(), LOCK_EX | LOCK_NB) != 0 || VmLock::is_held(store.paths(name))) turn.reset();
+  if (::flock(turn.get(), LOCK_EX | LOCK_NB) != 0 || VmLock::is_held(store.paths(name))) return UniqueFd();
+  // A runner that ends removes the directory: a lock on one that is gone is nobody's turn.
+  struct stat ours {};
+  struct stat there {};
+  if (::fstat(turn.get(), &ours) != 0 || ::stat(sockets.directory.c_str(), &there) != 0 ||
+      ours.st_ino != there.st_ino) {
+    return fail(ErrorKind::failed, "{}: was just ending: boot it again", name.str());
+  }
   return turn;
 }
 
@@ -142,7 +145,7 @@ Result<void> boot_detached(const StartRunner& start, const pb::BootRequest& requ
   while (!report && !closed && !silent) {
     loop.restart();
     // One that runs keeps its own deadlines.
-    silent = loop.run_one_for(silence) == 0 && is_stopped(pid);
+    silent = loop.run_one_for(silence) == 0 && process_stopped(pid);
   }
   if (!report) {
     const bool killed = kill_unless_it_ends(pid, silent);

@@ -11,6 +11,7 @@
 
 #include "base/file.hpp"
 #include "base/program.hpp"
+#include "base/utf8.hpp"
 
 extern char** environ;
 
@@ -27,6 +28,9 @@ uint64_t hash_of(std::string_view text) {
 }
 
 Result<std::string> escaped(std::string_view text) {
+  if (!is_utf8(text)) {
+    return fail(ErrorKind::invalid, "\"{}\": is not UTF-8, which launchd's property lists are", as_utf8(text));
+  }
   std::string result;
   for (const char c : text) {
     switch (c) {
@@ -126,6 +130,11 @@ Result<std::string> LaunchdJob::plist(const std::vector<std::string>& command,
       "  <key>ProcessType</key>\n  <string>Interactive</string>\n"
       "  <key>RunAtLoad</key>\n  <true/>\n"
       "  <key>KeepAlive</key>\n  <false/>\n"
+      // Also where nobody sits at the screen, as over ssh.
+      "  <key>LimitLoadToSessionType</key>\n"
+      "  <array>\n    <string>Aqua</string>\n    <string>Background</string>\n    <string>System</string>\n  </array>\n"
+      // Told to end, a runner gives its guest 30 s.
+      "  <key>ExitTimeOut</key>\n  <integer>60</integer>\n"
       "</dict>\n</plist>\n";
   return text;
 }

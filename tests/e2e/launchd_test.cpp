@@ -36,7 +36,7 @@ class Mac {
   // What the boot left in the directories of sockets, but for the VM's own.
   bool left_nothing_of_the_boot() const {
     for (const auto& entry : fs::recursive_directory_iterator(box.runtime())) {
-      if (entry.path().filename().string().starts_with("boot-")) return false;
+      if (entry.path().filename().string().starts_with("boot.")) return false;
     }
     return true;
   }
@@ -135,6 +135,18 @@ TEST_CASE("a boot of a VM that runs under launchd says so, and the VM runs on", 
   CHECK_FAILS(mac.box.run({"boot", "demo", "--detach", "plain"}), 1, "demo: is running already");
   CHECK(mac.box.pid("demo") == runner);
   CHECK(mac.jobs() == 1);
+}
+
+// Only a child's stop is told by waitid: a boot waited for ever.
+TEST_CASE("a runner under launchd that is stopped before its VM runs is killed in time, and the boot says so",
+          "[e2e][launchd]") {
+  Mac mac;
+  Process boot = mac.box.start(
+      mac.box.boot_arguments("demo", {"--detach", "launchd", "--option", "boot-delay=60000", "--timeout", "2s"}));
+  REQUIRE(eventually([&] { return mac.box.state("demo") == "starting" && mac.box.pid("demo") > 1; }));
+  REQUIRE(::kill(mac.box.pid("demo"), SIGSTOP) == 0);
+  CHECK_FAILS(boot.wait(25s), 4, "was stopped for");
+  CHECK(eventually([&] { return mac.box.processes().empty(); }));
 }
 
 TEST_CASE("of two boots of one name under launchd at the same instant exactly one wins", "[e2e][launchd]") {
