@@ -21,7 +21,6 @@
 #include "base/json.hpp"
 #include "measure.hpp"
 #include "sandbox.hpp"
-#include "store/vm_index.hpp"
 #include "store/vm_store.hpp"
 
 using namespace mvm;
@@ -139,7 +138,7 @@ int main(int argc, char** argv) {
                    }});
   }
   // A record that changed just now is read again each time.
-  std::this_thread::sleep_for(VmIndex::racy + std::chrono::milliseconds(100));
+  std::this_thread::sleep_for(racy_time + std::chrono::milliseconds(100));
   in_turn(all, rounds);
   print_in_turn("list of 10,000 VMs", all);
   return 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
 
@@ -132,6 +133,11 @@ Result<void> own_directory(const std::filesystem::path& path) {
                 s.st_mode & 07777);
   }
   return {};
+}
+
+bool is_racy(int64_t changed_ns) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return now - std::chrono::nanoseconds(changed_ns) <= racy_time;
 }
 
 bool peer_is_us(int fd) {

@@ -2,6 +2,7 @@
 // Small files, whole.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -40,6 +41,12 @@ Result<void> replace_file(const std::filesystem::path& path, std::string_view by
 // When a file's bytes last changed, and when anything about it did: nanoseconds since 1970.
 int64_t modified_ns(const struct stat& s);
 int64_t changed_ns(const struct stat& s);
+
+// Whether a file that changed then may change again without another time to show for it: within the same tick of the
+// file system's clock, and in the future, where a clock was set back (the trap of git's index: its
+// Documentation/technical/racy-git.txt). What was read from it is not to be remembered by its times.
+inline constexpr std::chrono::seconds racy_time{2};
+bool is_racy(int64_t changed_ns);
 
 // Creates the directory (mode 0700) or accepts one that is there, if it is a directory, ours and not writable by
 // others. Errors (failed) say which of these it isn't.

@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <string_view>
 #include <utility>
 
 #include <unistd.h>
 
 #include "base/file.hpp"
+#include "base/hash.hpp"
 #include "base/program.hpp"
 #include "base/utf8.hpp"
 
@@ -19,13 +19,6 @@ namespace mvm::host {
 namespace {
 
 constexpr std::chrono::seconds launchctl_limit{10};
-
-// FNV-1a, 64 bits: two state directories may have a VM of the same name.
-uint64_t hash_of(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
 
 Result<std::string> escaped(std::string_view text) {
   if (!is_utf8(text)) {
@@ -105,6 +98,7 @@ Result<std::string> domain() {
 
 }  // namespace
 
+// With the directory in it: two may have a VM of the same name.
 LaunchdJob::LaunchdJob(const std::filesystem::path& home, const VmName& name)
     : label_(formatted("org.mvmhost.{:016x}.{}", hash_of(home.native()), name.str())) {}
 
@@ -142,7 +136,7 @@ Result<std::string> LaunchdJob::plist(const std::vector<std::string>& command,
 Result<void> LaunchdJob::start(const std::filesystem::path& file, const std::vector<std::string>& command) const {
   MVM_TRY(const std::string text, plist(command, own_environment()));
   MVM_TRY(const std::string where, domain());
-  MVM_CHECK(boot_out());
+  MVM_CHECK(boot_out_of(where));
   MVM_CHECK(replace_file(file, text, Durability::none));
   (void)launchctl({"enable", where + "/" + label_});  // or it would not start, had somebody disabled it
   const auto started = launchctl({"bootstrap", where, file.string()});
@@ -154,9 +148,13 @@ Result<void> LaunchdJob::start(const std::filesystem::path& file, const std::vec
               one_line(started->output));
 }
 
-// Of a label that is not loaded launchctl says so in words and codes that changed with macOS: whether it is, is asked.
 Result<void> LaunchdJob::boot_out() const {
   MVM_TRY(const std::string where, domain());
+  return boot_out_of(where);
+}
+
+// Of a label that is not loaded launchctl says so in words and codes that changed with macOS: whether it is, is asked.
+Result<void> LaunchdJob::boot_out_of(const std::string& where) const {
   const std::string target = where + "/" + label_;
   MVM_TRY(const ProgramEnd known, launchctl({"print", target}));
   if (known.exit_code != 0) return {};

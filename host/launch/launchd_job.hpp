@@ -4,7 +4,6 @@
 // yet.
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -35,6 +34,8 @@ class LaunchdJob {
   Result<void> boot_out() const;
 
  private:
+  Result<void> boot_out_of(const std::string& domain) const;
+
   std::string label_;
 };
 

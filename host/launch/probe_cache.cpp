@@ -2,7 +2,6 @@
 #include "launch/probe_cache.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 
 #include <sys/stat.h>
@@ -28,15 +27,6 @@ std::optional<pb::ProbeRecord> identity_of(const std::filesystem::path& path, co
   return record;
 }
 
-// A file that changes again within the clock's grain has the same times: only one that has been left alone for a while
-// is known by them (as in vm_index.hpp).
-bool has_settled(const pb::ProbeRecord& identity) {
-  constexpr std::chrono::seconds while_it_may_change{2};
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto changed = std::chrono::nanoseconds(std::max(identity.mtime_ns(), identity.ctime_ns()));
-  return now - changed > while_it_may_change;
-}
-
 std::string identity_bytes(pb::ProbeRecord record) {
   record.clear_view();
   return record.SerializeAsString();
@@ -59,7 +49,7 @@ Result<pb::PluginView> cached_probe(const std::filesystem::path& directory, cons
     }
   }
   auto view = probe_plugin(path, name);
-  if (view && has_settled(*identity)) {
+  if (view && !is_racy(std::max(identity->mtime_ns(), identity->ctime_ns()))) {
     *identity->mutable_view() = *view;
     (void)replace_file(file, identity->SerializeAsString(), Durability::none);  // a full disk only costs the next probe
   }

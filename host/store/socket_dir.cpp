@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.hpp"
+#include "base/hash.hpp"
 
 namespace mvm::host {
 namespace {
@@ -17,13 +18,6 @@ namespace {
 // The smaller of the two systems', so that a path that works on one works on the other (unix(7), Apple's sys/un.h).
 constexpr size_t max_socket_path = 103;
 constexpr size_t longest_leaf = std::string_view("/0123456789abcdef/vsock.sock_4294967295").size();
-
-// FNV-1a, 64 bits: short, the same everywhere, and nobody can gain from a collision in a directory that is theirs.
-uint64_t hash(std::string_view text) {
-  uint64_t h = 0xcbf29ce484222325u;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return h;
-}
 
 std::filesystem::path from_environment(const char* name) {
   const char* value = std::getenv(name);
@@ -56,7 +50,7 @@ Result<std::filesystem::path> base_directory() {
 
 Result<VmSockets> socket_dir_place(const std::filesystem::path& home, const VmName& name) {
   MVM_TRY(const std::filesystem::path base, base_directory());
-  return VmSockets{base / formatted("{:016x}", hash(home.string() + "\n" + name.str()))};
+  return VmSockets{base / formatted("{:016x}", hash_of(home.string() + "\n" + name.str()))};
 }
 
 Result<VmSockets> make_socket_dir(const std::filesystem::path& home, const VmName& name) {

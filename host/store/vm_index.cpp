@@ -17,13 +17,6 @@ constexpr size_t max_index_bytes = 256 * 1024 * 1024;
 // Reading a record takes some 64 times as long as writing an entry: fewer changes than one in so many are read again.
 constexpr size_t read_over_write = 64;
 
-bool changed_just_now(const struct stat& s) {
-  using namespace std::chrono;
-  const auto now = duration_cast<nanoseconds>(system_clock::now().time_since_epoch());
-  const auto age = now - nanoseconds(changed_ns(s));
-  return age < VmIndex::racy;  // and in the future, where a clock was set back
-}
-
 bool by_name(const pb::VmIndexEntry& a, const pb::VmIndexEntry& b) { return a.summary().name() < b.summary().name(); }
 
 }  // namespace
@@ -50,7 +43,7 @@ pb::VmIndexEntry* VmIndex::find(std::string_view name, const struct stat& s) con
 }
 
 pb::VmIndexEntry* VmIndex::make(const pb::VmSummary& summary, const struct stat& s) const {
-  if (changed_just_now(s)) return nullptr;
+  if (is_racy(changed_ns(s))) return nullptr;
   auto* const entry = Arena::CreateMessage<pb::VmIndexEntry>(&arena_);
   entry->set_inode(static_cast<uint64_t>(s.st_ino));
   entry->set_size(static_cast<uint64_t>(s.st_size));

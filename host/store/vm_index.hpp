@@ -4,7 +4,6 @@
 // version, and may be deleted at any time.
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 #include <string_view>
 #include <vector>
@@ -18,17 +17,14 @@ namespace mvm::host {
 
 class VmIndex {
  public:
-  // A record that changed within this time of being read is not kept: a second change in the same tick of the file
-  // system's clock would not show (the same trap as that of git's index: its Documentation/technical/racy-git.txt).
-  static constexpr std::chrono::seconds racy{2};
-
   // What the file says; nothing, where it is missing or makes no sense. Entries lie on `arena`, which outlives this.
   VmIndex(std::filesystem::path file, google::protobuf::Arena& arena);
 
   // The entry of a VM whose record is the file `s`; null when it isn't known, or the file has changed. [any thread]
   pb::VmIndexEntry* find(std::string_view name, const struct stat& s) const;
 
-  // An entry for what was read from the record that is the file `s`; null when that changed just now. [any thread]
+  // An entry for what was read from the record that is the file `s`; null when that changed just now (is_racy). [any
+  // thread]
   pb::VmIndexEntry* make(const pb::VmSummary& summary, const struct stat& s) const;
 
   // Writes these entries, which find and make gave, by name, when they differ from the file by so much that it is worth
