@@ -20,6 +20,12 @@ Queue::OnProblem to_log(Host host, const std::string& name) {
 
 Directory directory_of(const v1::Share& share) { return {share.tag(), share.path(), share.read_only()}; }
 
+std::string port_named(uint32_t port) { return "vsock port " + std::to_string(port); }
+
+bool is_over(VirtualMachine::State state) {
+  return state == VirtualMachine::State::stopped || state == VirtualMachine::State::error;
+}
+
 }  // namespace
 
 Machine::Machine(Ground& ground, v1::VmSpec spec, MachinePlan plan)
@@ -209,10 +215,7 @@ void Machine::force() {
 }
 
 void Machine::stop_machine() {
-  const VirtualMachine::State now = vm_->state();
-  if (now == VirtualMachine::State::stopped || now == VirtualMachine::State::error) {
-    return end(v1::EXIT_REASON_HOST_STOP, "stopped by force");
-  }
+  if (is_over(vm_->state())) return end(v1::EXIT_REASON_HOST_STOP, "stopped by force");
   if (!vm_->can_stop()) {  // it pauses, or resumes: look_at_state() goes on
     last_patience_ = after(ground_.patience.unstoppable, [this] {
       end(v1::EXIT_REASON_HOST_STOP, "let go while it was being paused or resumed: the framework has not answered");
@@ -238,7 +241,7 @@ void Machine::check_running() const {
 void Machine::connect(uint32_t port, Delay timeout, const FdCompletion& done) {
   check_running();
   const bool once = timeout.count() == 0;
-  if (once && held_) throw Error(MVM_ERR_BUSY, "vsock port " + std::to_string(port) + ": the guest is paused");
+  if (once && held_) throw Error(MVM_ERR_BUSY, port_named(port) + ": the guest is paused");
   const uint64_t id = ++last_id_;
   PendingConnect pending{port, once, done, first_pause, {}, {}};
   pending.deadline = after(once ? ground_.patience.single_try : timeout, [this, id] { give_up_connecting(id); });
@@ -260,14 +263,12 @@ void Machine::connected(uint64_t id, UniqueFd fd, const Problem& problem) {
   PendingConnect& pending = found->second;
   if (problem && (forced_ || ending_)) return;  // the end answers it
   if (problem && nobody_listens(*problem) && !pending.once) {
-    pending.next_try = after(pending.next_pause, [this, id] {
-      if (connecting_.contains(id)) try_connect(id);
-    });
+    pending.next_try = after(pending.next_pause, [this, id] { try_connect(id); });
     pending.next_pause = std::min(pending.next_pause * 2, longest_pause);
     return;
   }
   auto node = connecting_.extract(found);
-  const std::string subject = "vsock port " + std::to_string(pending.port);
+  const std::string subject = port_named(pending.port);
   const FdCompletion& done = node.mapped().done;
   if (!problem) return done.succeed(std::move(fd));
   if (nobody_listens(*problem)) return done.fail(MVM_ERR_REFUSED, subject + ": nobody listens there in the guest");
@@ -279,7 +280,7 @@ void Machine::give_up_connecting(uint64_t id) {
   auto node = connecting_.extract(id);
   if (node.empty()) return;
   const PendingConnect& pending = node.mapped();
-  const std::string subject = "vsock port " + std::to_string(pending.port);
+  const std::string subject = port_named(pending.port);
   if (pending.once) return pending.done.fail(MVM_ERR_REFUSED, subject + ": the guest gave no answer");
   pending.done.fail(MVM_ERR_DEADLINE, subject + ": nobody listens there in the guest, and time is up");
 }
@@ -287,8 +288,7 @@ void Machine::give_up_connecting(uint64_t id) {
 void Machine::listen(uint32_t port, bool on) {
   if (!vm_ || ending_) return;
   if (const Problem problem = on ? vm_->listen(port) : vm_->ignore(port)) {
-    ground_.host.log(MVM_LOG_ERROR,
-                     named("vsock port " + std::to_string(port) + " of the host: " + words_of(*problem)));
+    ground_.host.log(MVM_LOG_ERROR, named(port_named(port) + " of the host: " + words_of(*problem)));
   }
 }
 
@@ -296,8 +296,7 @@ void Machine::listen(uint32_t port, bool on) {
 
 void Machine::share(const v1::Share& share, const Completion& done) {
   check_running();
-  const auto same = [&](const v1::Share& s) { return s.tag() == share.tag(); };
-  if (std::any_of(shares_.begin(), shares_.end(), same)) {
+  if (find_share(share.tag()) != shares_.end()) {
     throw Error(MVM_ERR_BUSY, "share " + share.tag() + ": this tag is in use");
   }
   shares_.push_back(share);
@@ -311,8 +310,7 @@ void Machine::share(const v1::Share& share, const Completion& done) {
 
 void Machine::unshare(const std::string& tag, const Completion& done) {
   check_running();
-  const auto found =
-      std::find_if(shares_.begin(), shares_.end(), [&](const v1::Share& share) { return share.tag() == tag; });
+  const auto found = find_share(tag);
   if (found == shares_.end()) throw Error(MVM_ERR_NOT_FOUND, "share " + tag + ": there is none");
   const v1::Share taken = *found;
   shares_.erase(found);
@@ -324,11 +322,14 @@ void Machine::unshare(const std::string& tag, const Completion& done) {
   done.succeed();
 }
 
+std::vector<v1::Share>::iterator Machine::find_share(const std::string& tag) {
+  return std::find_if(shares_.begin(), shares_.end(), [&](const v1::Share& share) { return share.tag() == tag; });
+}
+
 // What is in force under that tag, after it changed: a device of its own, or the one for all that came later.
 Problem Machine::show(const std::string& tag) {
   if (own_devices_.contains(tag)) {
-    const auto found =
-        std::find_if(shares_.begin(), shares_.end(), [&](const v1::Share& share) { return share.tag() == tag; });
+    const auto found = find_share(tag);
     if (found == shares_.end()) return vm_->share_alone(tag, nullptr);
     const Directory directory = directory_of(*found);
     return vm_->share_alone(tag, &directory);
@@ -386,9 +387,7 @@ void Machine::held(bool now_held) {
   if (held_) return;
   for (auto& [id, pending] : connecting_) {
     pending.next_pause = first_pause;
-    pending.next_try = after(Delay(0), [this, id = id] {
-      if (connecting_.contains(id)) try_connect(id);
-    });
+    pending.next_try = after(Delay(0), [this, id = id] { try_connect(id); });
   }
 }
 
@@ -396,8 +395,7 @@ void Machine::held(bool now_held) {
 
 void Machine::look_at_state() {
   if (!vm_ || ending_) return;
-  const VirtualMachine::State now = vm_->state();
-  const bool over = now == VirtualMachine::State::stopped || now == VirtualMachine::State::error;
+  const bool over = is_over(vm_->state());
   if (forced_ && start_answered_ && (over || !stop_sent_)) return stop_machine();
   if (running_ && over) no_cause_ = after(ground_.patience.cause, [this] { end_for_no_reason_known(); });
 }

@@ -102,6 +102,7 @@ class Machine final : public std::enable_shared_from_this<Machine> {
   void held(bool held);
 
   // shares
+  std::vector<v1::Share>::iterator find_share(const std::string& tag);
   Problem show(const std::string& tag);
   void shares_changed();
 
