@@ -5,25 +5,11 @@
 set -euo pipefail
 # shellcheck source=tests/house/kernel.sh
 . "$(dirname "$0")/kernel.sh"
+# shellcheck source=tests/house/outsider.sh
+. "$(dirname "$0")/outsider.sh"
 source=$1
 build=$2
 cmake=$3
-scratch=$(mktemp -d /tmp/mvm-authors.XXXXXX)
-usr=$scratch/usr
-clean_up() {
-  "$usr/bin/mvmhost" --quiet stop --all --force >/dev/null 2>&1 || true
-  rm -rf "$scratch"
-}
-trap clean_up EXIT
-export MVM_HOME=$scratch/state MVM_RUNTIME_DIR=$scratch/run XDG_DATA_HOME=$scratch/data
-unset MVM_HYPERVISOR MVM_PLUGIN_PATH CMAKE_PREFIX_PATH PKG_CONFIG_PATH CARGO_TARGET_DIR
-
-die() {
-  printf '%s\n' "$@" >&2
-  [ ! -s "$scratch/log" ] || tail -n 40 "$scratch/log" >&2
-  exit 1
-}
-must() { "$@" >"$scratch/log" 2>&1 || die "failed: $*"; }
 # fails CODE TEXT COMMAND...
 fails() {
   local code=$1 text=$2 got=0
