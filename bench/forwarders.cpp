@@ -190,6 +190,7 @@ std::vector<Forwarder> forwarders() {
     add("nginx", first_line("nginx", "-v"), 5000, become_nginx);
   if (fs::exists(proxyd)) add("systemd-socket-proxyd", first_line("systemctl", "--version"), 2000, become_proxyd);
   add("socat", first_line("socat", "-V | sed -n 2p"), 300, become_socat);
+  if (all.back().name == "socat") all.back().cpu_is_whole = false;  // it does not wait for its children
   all.push_back({"thread pairs", "the reference's algorithm", 2000, become_thread_pairs});
   return all;
 }

@@ -17,6 +17,7 @@ struct Forwarder {
   int most_idle;  // connections that it can be asked to hold: some take a process each
   // Becomes the forwarder, in a process of its own: 127.0.0.1:port to the Unix socket. Does not return.
   std::function<void(uint16_t port, const std::string& socket, const std::string& directory)> become;
+  bool cpu_is_whole = true;  // false: a connection's process takes the time it used with it
 };
 
 // Those that are here; the first is ours.

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include <unistd.h>
 
@@ -55,6 +56,7 @@ void measure_bulk(Contender& c, Way way, int connections, size_t at) {
   const Bulk got = bulk(to_tcp(c.port), way, connections, bulk_time);
   const double amount = static_cast<double>(got.bytes) / gib;
   c.values[at].push_back(amount / got.seconds);
+  if (!c.forwarder.cpu_is_whole) return;
   c.values[at + 1].push_back((c.running->cpu_seconds() - before) / amount);
 }
 
@@ -72,16 +74,18 @@ void measure_round(Contender& c, const std::string& socket) {
 
 void print_work(const std::vector<Contender>& all, size_t at) {
   const Work& work = works[at];
-  double best = 0;
+  std::optional<double> best;
   for (size_t i = 1; i < all.size(); ++i) {
+    if (all[i].values[at].empty()) continue;
     const double median = spread_of(all[i].values[at]).median;
-    if (i == 1 || (work.more_is_better ? median > best : median < best)) best = median;
+    if (!best || (work.more_is_better ? median > *best : median < *best)) best = median;
   }
   std::printf("\n%-34s %10s %10s %10s   %s\n", work.name, "min", "median", "max", "to the best peer");
   for (const auto& c : all) {
+    if (c.values[at].empty()) continue;
     const Spread s = spread_of(c.values[at]);
     std::printf("  %-32s %10.3f %10.3f %10.3f %-6s %.2f x\n", c.forwarder.name.c_str(), s.min, s.median, s.max,
-                work.unit, s.median / best);
+                work.unit, s.median / best.value_or(s.median));
   }
 }
 

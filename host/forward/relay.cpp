@@ -20,7 +20,7 @@ using boost::system::error_code;
 constexpr size_t scratch_bytes = 256 * 1024;
 // A read that finds as much means that much comes: what follows is spliced.
 constexpr size_t flood_bytes = 64 * 1024;
-// From this on splice is worth its calls, where much has come before.
+// After a burst of as many, the next one is spliced from its first byte on.
 constexpr size_t least_spliced_bytes = 16 * 1024;
 // What one connection may splice before the others have their turn: as many pipes full.
 constexpr int splices_per_wakeup = 4;
@@ -73,7 +73,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
     size_t pending_sent = 0;
     std::unique_ptr<SplicePipe> pipe;  // as pending, while bytes are spliced
     bool can_splice = false;
-    bool flooded = false;  // has been spliced before
+    bool flooded = false;  // the last burst was worth splicing; so will be the next
     bool ended = false;
     bool cut = false;      // ended by an error
     bool watched = false;  // `from` is watched for a reset
@@ -137,14 +137,14 @@ class Relay : public std::enable_shared_from_this<Relay> {
   // Moves bytes until `from` has no more, `to` takes no more or it is another's turn. Little is copied sooner than it
   // is spliced.
   void pump(Direction& d) {
-    // A connection that never had much to say is spared the question.
-    if (d.flooded && unread_bytes(d.from.native_handle()) >= least_spliced_bytes && take_pipe(d)) return splice(d);
+    if (d.flooded && take_pipe(d)) return splice(d);
     const size_t most = d.can_splice ? flood_bytes : scratch_bytes;
     for (size_t moved = 0; moved < scratch_bytes; moved += most) {
       const ssize_t got = ::recv(d.from.native_handle(), scratch(), most, 0);
       if (got == 0) return end(d);
       if (got < 0 && !would_block(errno)) return reset(d);
       if (got < 0) break;
+      d.flooded = static_cast<size_t>(got) >= least_spliced_bytes;
       if (!pass_on(d, scratch(), static_cast<size_t>(got))) return;
       // Waiting tells as well as another read whether there is more, and is needed anyway.
       if (static_cast<size_t>(got) < most) break;
@@ -156,7 +156,6 @@ class Relay : public std::enable_shared_from_this<Relay> {
   // False: this direction cannot be spliced, or not now.
   static bool take_pipe(Direction& d) {
     if (d.can_splice) d.pipe = pipes().take();
-    if (d.pipe) d.flooded = true;
     return d.pipe != nullptr;
   }
 
@@ -164,6 +163,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
     for (int turn = 0; turn < splices_per_wakeup; ++turn) {
       const ssize_t got = d.pipe->fill(d.from.native_handle());
       if (got <= 0) return stop_splicing(d, got == 0 ? 0 : errno);
+      d.flooded = turn > 0 || static_cast<size_t>(got) >= least_spliced_bytes;
       if (!drain_pipe(d)) return;
     }
     stop_splicing(d, EAGAIN);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace mvm::host {
@@ -49,11 +48,6 @@ ssize_t send_some(int fd, const void* data, size_t size) {
 #else
   return ::send(fd, data, size, 0);
 #endif
-}
-
-size_t unread_bytes(int fd) {
-  int bytes = 0;
-  return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<size_t>(bytes) : 0;
 }
 
 bool is_tcp(int fd) {

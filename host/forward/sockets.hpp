@@ -37,9 +37,6 @@ void prepare_socket(int fd);
 // send without SIGPIPE.
 ssize_t send_some(int fd, const void* data, size_t size);
 
-// How many bytes wait to be read from a socket; 0 where it does not say.
-size_t unread_bytes(int fd);
-
 // Whether the socket's addresses are of IPv4 or IPv6.
 bool is_tcp(int fd);
 

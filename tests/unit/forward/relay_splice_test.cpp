@@ -179,20 +179,6 @@ TEST_CASE("a flood is copied without a free descriptor for a pipe") {
   CHECK((got == flood));
 }
 
-TEST_CASE("a socket tells how many bytes wait in it, and none once they are read") {
-  SocketPair tcp = tcp_pair();
-  set_deadline(tcp.far.get());
-  CHECK(unread_bytes(tcp.far.get()) == 0);
-  send_all(tcp.near.get(), std::string(5000, 'w'));
-  CHECK(receive(tcp.far.get(), 1) == "w");
-  std::string rest(4999, '\0');
-  CHECK(::recv(tcp.far.get(), rest.data(), rest.size(), MSG_PEEK | MSG_WAITALL) == 4999);
-  CHECK(unread_bytes(tcp.far.get()) == 4999);
-  CHECK(receive(tcp.far.get(), 4999).size() == 4999);
-  CHECK(unread_bytes(tcp.far.get()) == 0);
-  CHECK(unread_bytes(-1) == 0);
-}
-
 TEST_CASE("what a pipe holds can be read out of it for a socket that takes no splice") {
   auto pipe = SplicePipe::open();
   if (!pipe) {
