@@ -34,8 +34,12 @@ std::optional<std::chrono::sys_seconds> seconds_of(std::string_view text) {
 }  // namespace
 
 std::string now_rfc3339() {
-  const auto now = std::chrono::system_clock::now();
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return rfc3339(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+std::string rfc3339(int64_t ns) {
+  const int64_t ms = ns / 1'000'000;
   const std::time_t seconds = ms / 1000;
   std::tm utc{};
   ::gmtime_r(&seconds, &utc);

@@ -10,6 +10,7 @@ namespace mvm::host::check {
 void link_load_checks();
 void link_negotiate_checks();
 void link_lifecycle_checks();
+void link_disk_checks();
 void link_pause_checks();
 void link_share_checks();
 void link_vsock_checks();
@@ -44,8 +45,8 @@ void add_check(Check check) { registered().push_back(std::move(check)); }
 
 const std::vector<Check>& all_checks() {
   static const std::vector<Check> sorted = [] {
-    for (const auto link : {link_load_checks, link_negotiate_checks, link_lifecycle_checks, link_pause_checks,
-                            link_share_checks, link_vsock_checks, link_fuzz_checks}) {
+    for (const auto link : {link_load_checks, link_negotiate_checks, link_lifecycle_checks, link_disk_checks,
+                            link_pause_checks, link_share_checks, link_vsock_checks, link_fuzz_checks}) {
       link();
     }
     std::vector<Check> checks = registered();

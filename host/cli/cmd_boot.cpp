@@ -50,9 +50,9 @@ void add_options(CLI::App& command, BootOptions& o) {
   command.add_option("--rootfs", o.rootfs, "Image of the root file system")->type_name("FILE");
   command
       .add_option("--rootfs-mode", o.rootfs_mode,
-                  "clone: the VM gets its own copy; direct: it writes the image itself; "
-                  "readonly: it only reads it")
-      ->check(CLI::IsMember({"clone", "direct", "readonly"}));
+                  "clone: the VM gets its own copy; overlay: a file of what it writes, over the image; direct: it "
+                  "writes the image itself; readonly: it only reads it")
+      ->check(CLI::IsMember({"clone", "overlay", "direct", "readonly"}));
   const auto list = [&](const char* flag, std::vector<std::string>& into, const char* help, const char* type) {
     command.add_option(flag, into, help)->type_name(type)->allow_extra_args(false)->expected(1)->take_all();
   };

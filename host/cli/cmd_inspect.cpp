@@ -5,6 +5,7 @@
 #include "base/parse.hpp"
 #include "cli/running_vm.hpp"
 #include "plugin/plugin_finder.hpp"
+#include "runner/boot_plan.hpp"
 
 #include "mvm/host/view.pb.h"
 
@@ -39,7 +40,7 @@ void fill_paths(const NamedVm& vm, pb::VmDetails& details) {
   }
   const auto& spec = vm.record.spec();
   if (!spec.rootfs().empty()) {
-    details.set_rootfs(spec.rootfs_mode() == "clone" ? files.rootfs().string() : spec.rootfs());
+    details.set_rootfs(plan_rootfs(vm.record, files, false).file.string());
   }
 }
 

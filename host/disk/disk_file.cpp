@@ -84,4 +84,11 @@ Result<UniqueFd> lock_disk(const std::filesystem::path& path, bool writable) {
               errno_words(error));
 }
 
+Result<void> put_empty_file(const std::filesystem::path& path) {
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) {
+    if (open_file(path, O_WRONLY | O_CREAT | O_EXCL)) return {};
+  }
+  return fail(ErrorKind::failed, "{}: cannot be made: {}", path.string(), errno_words(errno));
+}
+
 }  // namespace mvm::host

@@ -24,4 +24,8 @@ Result<v1::DiskFormat> format_by_name(const std::filesystem::path& path);
 // The error (failed) names the image and says that another VM uses it.
 Result<UniqueFd> lock_disk(const std::filesystem::path& path, bool writable);
 
+// Puts an empty file, mode 0600, in the place of whatever `path` was: for a hypervisor that makes an overlay of it.
+// Errors (failed) name the path.
+Result<void> put_empty_file(const std::filesystem::path& path);
+
 }  // namespace mvm::host

@@ -8,12 +8,15 @@
 #include <system_error>
 
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.hpp"
 #include "base/parse.hpp"
 #include "base/time.hpp"
 #include "disk/disk_file.hpp"
 #include "disk/kernel_format.hpp"
+#include "mvm/features.h"
 
 namespace mvm::host {
 namespace {
@@ -170,7 +173,7 @@ Result<void> check_ports(const pb::VmConfig& config) {
 
 // What is read of the rootfs now: the VM's own clone, or else the image that the user named.
 std::filesystem::path present_rootfs(const pb::VmConfig& config, const RootfsPlan& rootfs) {
-  return rootfs.needs_clone ? std::filesystem::path(config.rootfs()) : rootfs.file;
+  return rootfs.is_new || !rootfs.base.empty() ? std::filesystem::path(config.rootfs()) : rootfs.file;
 }
 
 Result<void> resolve_disks(pb::VmConfig& config, const RootfsPlan& rootfs) {
@@ -181,8 +184,8 @@ Result<void> resolve_disks(pb::VmConfig& config, const RootfsPlan& rootfs) {
     disk.set_format(format);
   }
   if (rootfs.file.empty()) return {};
-  const bool written = config.rootfs_mode() != "readonly" && !rootfs.needs_clone;
-  MVM_CHECK(check_disk(present_rootfs(config, rootfs), written));
+  const auto present = present_rootfs(config, rootfs);
+  MVM_CHECK(check_disk(present, config.rootfs_mode() != "readonly" && present == rootfs.file));
   if (config.rootfs_format() != v1::DISK_FORMAT_UNSPECIFIED) return {};
   MVM_TRY(const v1::DiskFormat format, format_by_name(config.rootfs()));
   config.set_rootfs_format(format);
@@ -242,10 +245,52 @@ Result<void> resolve_share(v1::Share& share, const VmStore& store) {
 
 RootfsPlan plan_rootfs(const pb::VmRecord& record, const VmPaths& paths, bool fresh) {
   const auto& spec = record.spec();
-  if (spec.rootfs().empty() || spec.rootfs_mode() != "clone") return {spec.rootfs(), false};
+  const bool is_clone = !spec.rootfs().empty() && spec.rootfs_mode() == "clone";
+  const bool is_overlay = !spec.rootfs().empty() && spec.rootfs_mode() == "overlay";
+  RootfsPlan plan;
+  plan.file = is_clone ? paths.rootfs() : is_overlay ? paths.overlay() : std::filesystem::path(spec.rootfs());
+  if (is_overlay) plan.base = spec.rootfs();
   std::error_code error;
-  const bool have = std::filesystem::exists(paths.rootfs(), error) && !record.disk_pending();
-  return {paths.rootfs(), fresh || !have};
+  // An overlay is empty until the hypervisor has made it.
+  const auto size_bytes = std::filesystem::file_size(plan.file, error);
+  const bool have = !error && size_bytes > 0 && !record.disk_pending();
+  plan.is_new = (is_clone || is_overlay) && (fresh || !have);
+  for (const auto& own : {paths.rootfs(), paths.overlay()}) {
+    const bool used = own == plan.file || own == spec.rootfs();
+    if (fresh && !used && std::filesystem::exists(own, error)) plan.left_behind.push_back(own);
+  }
+  return plan;
+}
+
+Result<void> check_base(pb::VmRecord& record, const RootfsPlan& rootfs) {
+  if (rootfs.base.empty()) {
+    record.clear_overlay_base();
+    return {};
+  }
+  struct stat now {};
+  if (::stat(rootfs.base.c_str(), &now) != 0) {
+    return fail(ErrorKind::invalid, "{}: {}", rootfs.base.string(), errno_words(errno));
+  }
+  if (!S_ISREG(now.st_mode)) {
+    return fail(ErrorKind::invalid,
+                "{}: is no image file, and what an overlay lies over must show whether it has changed: use "
+                "--rootfs-mode clone",
+                rootfs.base.string());
+  }
+  // Whatever else makes an image another one (its inode, say) differs also after it was moved or restored.
+  auto& known = *record.mutable_overlay_base();
+  const auto size_bytes = static_cast<uint64_t>(now.st_size);
+  const bool changed = known.size_bytes() != size_bytes || known.mtime_ns() != modified_ns(now);
+  if (changed && known.size_bytes() != 0 && !rootfs.is_new) {
+    return fail(ErrorKind::failed,
+                "{}: has changed since {} began to write over it ({} bytes of {}, now {} of {}): put the old image "
+                "back, or begin anew with --fresh, which discards what the VM wrote",
+                rootfs.base.string(), record.name(), known.size_bytes(), rfc3339(known.mtime_ns()), size_bytes,
+                rfc3339(modified_ns(now)));
+  }
+  known.set_size_bytes(size_bytes);
+  known.set_mtime_ns(modified_ns(now));
+  return {};
 }
 
 Result<void> resolve_plan(pb::VmConfig& config, const RootfsPlan& rootfs, const VmStore& store) {
@@ -260,6 +305,35 @@ Result<void> resolve_plan(pb::VmConfig& config, const RootfsPlan& rootfs, const 
   MVM_CHECK(resolve_disks(config, rootfs));
   MVM_CHECK(resolve_shares(config, store));
   return check_ports(config);
+}
+
+Result<void> check_writes_no_base(const pb::VmRecord& record, const VmStore& store) {
+  std::vector<std::filesystem::path> written;
+  if (record.spec().rootfs_mode() == "direct" && !record.spec().rootfs().empty()) {
+    written.emplace_back(record.spec().rootfs());
+  }
+  for (const auto& disk : record.spec().disks()) {
+    if (!disk.read_only()) written.emplace_back(disk.path());
+  }
+  if (written.empty()) return {};
+  MVM_TRY(const VmList vms, store.list());
+  std::error_code error;
+  for (const pb::VmSummary& vm : vms) {
+    if (vm.base().empty() || vm.name() == record.name()) continue;
+    for (const auto& image : written) {
+      if (!std::filesystem::equivalent(image, vm.base(), error)) continue;
+      return fail(
+          ErrorKind::failed,
+          "{}: the overlay of {} lies over it, and would be lost if it were written: use --rootfs-mode clone or "
+          "overlay, a copy of the image, or rm {} first",
+          image.string(), vm.name(), vm.name());
+    }
+  }
+  return {};
+}
+
+static bool knows_feature(const v1::HypervisorInfo& info, std::string_view feature) {
+  return std::find(info.features().begin(), info.features().end(), feature) != info.features().end();
 }
 
 Result<void> check_plan(const pb::VmConfig& config, const RootfsPlan& rootfs, const std::string& hypervisor,
@@ -283,6 +357,10 @@ Result<void> check_plan(const pb::VmConfig& config, const RootfsPlan& rootfs, co
   if (info.max_shares() != 0 && static_cast<uint32_t>(config.shares_size()) > info.max_shares()) {
     return fail(ErrorKind::invalid, "--share: {} shares, {} takes {} at most", config.shares_size(), hypervisor,
                 info.max_shares());
+  }
+  if (!rootfs.base.empty() && !knows_feature(info, MVM_FEATURE_DISK_OVERLAY)) {
+    return fail(ErrorKind::unsupported,
+                "--rootfs-mode overlay: {} cannot lay a disk over an image: use clone, or readonly", hypervisor);
   }
   if (config.published_ports_size() > 0 && !info.vsock()) {
     return fail(ErrorKind::unsupported, "--publish: {} has no vsock to reach the guest by", hypervisor);
@@ -309,21 +387,23 @@ std::string default_cmdline(const std::string& console_device, bool has_rootfs, 
 
 }  // namespace
 
-v1::VmSpec make_spec(const pb::VmRecord& record, const std::filesystem::path& rootfs, const v1::HypervisorInfo& info) {
+v1::VmSpec make_spec(const pb::VmRecord& record, const RootfsPlan& rootfs, const v1::HypervisorInfo& info) {
   const pb::VmConfig& config = record.spec();
   const bool read_only = config.rootfs_mode() == "readonly";
   v1::VmSpec spec;
   spec.set_name(record.name());
   spec.set_kernel(config.kernel());
   spec.set_initrd(config.initrd());
-  spec.set_cmdline(config.cmdline().empty() ? default_cmdline(info.console_device(), !rootfs.empty(), read_only)
+  spec.set_cmdline(config.cmdline().empty() ? default_cmdline(info.console_device(), !rootfs.file.empty(), read_only)
                                             : config.cmdline());
-  if (!rootfs.empty()) {
+  if (!rootfs.file.empty()) {
     auto* disk = spec.add_disks();
-    disk->set_path(rootfs.string());
+    disk->set_path(rootfs.file.string());
     disk->set_read_only(read_only);
     disk->set_format(config.rootfs_format());
+    disk->set_base(rootfs.base.string());
   }
+  if (!rootfs.base.empty()) spec.add_required_features(MVM_FEATURE_DISK_OVERLAY);
   spec.mutable_disks()->MergeFrom(config.disks());
   spec.set_cpus(config.cpus());
   spec.set_memory_bytes(config.memory_bytes());

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "store/vm_store.hpp"
@@ -22,13 +23,19 @@ namespace mvm::host {
 Result<pb::VmRecord> plan_boot(const std::optional<pb::VmRecord>& previous, const pb::BootRequest& request,
                                const std::string& default_hypervisor);
 
-// The disk that the VM boots from: its own clone, the image itself, or empty. needs_clone: whether the clone is yet to
-// be made from the image.
+// The disk that the VM boots from.
 struct RootfsPlan {
-  std::filesystem::path file;
-  bool needs_clone = false;
+  std::filesystem::path file;                      // its own clone or overlay, the image itself, or empty
+  std::filesystem::path base;                      // the image that `file` is laid over; empty: `file` is all of it
+  bool is_new = false;                             // its own, and yet to be made
+  std::vector<std::filesystem::path> left_behind;  // by another mode, before --fresh; of no use once the VM runs
 };
 RootfsPlan plan_rootfs(const pb::VmRecord& record, const VmPaths& paths, bool fresh);
+
+// Whether the image below an overlay is what it was when that was begun, by its size and time; notes them for a new one
+// in the record. The image is locked, so that no VM writes it from then on. Errors: it is no file (invalid); it has
+// changed, and with it all that the VM has not written itself (failed).
+Result<void> check_base(pb::VmRecord& record, const RootfsPlan& rootfs);
 
 // Looks at everything that the plan names in the file system and puts in what follows from it: share paths resolved,
 // tags filled in, formats of disks that were given now. Errors (invalid) name the option's value and what is wrong with
@@ -40,11 +47,15 @@ Result<void> resolve_plan(pb::VmConfig& config, const RootfsPlan& rootfs, const 
 // an empty tag with the directory's name.
 Result<void> resolve_share(v1::Share& share, const VmStore& store);
 
-// Whether the hypervisor can do what the plan asks: kernel format, cpus, memory, shares, disk formats.
+// Whether what the VM is to write is an image that another VM's overlay lies over, running or not. The error (failed)
+// names both.
+Result<void> check_writes_no_base(const pb::VmRecord& record, const VmStore& store);
+
+// Whether the hypervisor can do what the plan asks: kernel format, cpus, memory, shares, disk formats, overlays.
 Result<void> check_plan(const pb::VmConfig& config, const RootfsPlan& rootfs, const std::string& hypervisor,
                         const v1::HypervisorInfo& info);
 
-// What boot is told. rootfs: the file that the VM uses; empty: none. info: of the hypervisor that is told.
-v1::VmSpec make_spec(const pb::VmRecord& record, const std::filesystem::path& rootfs, const v1::HypervisorInfo& info);
+// What boot is told. info: of the hypervisor that is told.
+v1::VmSpec make_spec(const pb::VmRecord& record, const RootfsPlan& rootfs, const v1::HypervisorInfo& info);
 
 }  // namespace mvm::host

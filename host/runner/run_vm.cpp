@@ -72,6 +72,11 @@ Result<Previous> previous_record(const VmStore& store, const VmName& name, const
               record.error().message);
 }
 
+bool has_disk(const VmPaths& files) {
+  std::error_code error;
+  return std::filesystem::exists(files.rootfs(), error) || std::filesystem::exists(files.overlay(), error);
+}
+
 Result<std::filesystem::path> plugin_file(const pb::VmRecord& record) {
   if (!record.plugin().empty()) return trusted_plugin_file(record.plugin());
   return PluginFinder::standard().find(record.hypervisor());
@@ -159,7 +164,7 @@ struct Session {
     // Another boot may have come and gone in the directory that this one made.
     const VmPaths files = store.paths(name);
     std::error_code error;
-    const bool used = std::filesystem::exists(files.record(), error) || std::filesystem::exists(files.rootfs(), error);
+    const bool used = std::filesystem::exists(files.record(), error) || has_disk(files);
     if (made_directory && !used) (void)store.remove(name);
   }
 
@@ -172,6 +177,7 @@ struct Session {
     const VmPaths files = store.paths(name);
     const RootfsPlan rootfs = plan_rootfs(record, files, request.fresh());
     MVM_CHECK(resolve_plan(*record.mutable_spec(), rootfs, store));
+    MVM_CHECK(check_writes_no_base(record, store));
     MVM_CHECK(open_logs(files));
     MVM_TRY(const v1::HypervisorInfo info, load_plugin(name, record));
     if (!options.foreground) {
@@ -189,9 +195,8 @@ struct Session {
 
   // A damaged record doesn't say which disk was the VM's: booting without one would lose sight of it.
   Result<void> keep_disk(const Previous& previous, const VmName& name) const {
-    std::error_code error;
     if (!previous.damaged || request.has().rootfs()) return {};
-    if (!std::filesystem::exists(store.paths(name).rootfs(), error)) return {};
+    if (!has_disk(store.paths(name))) return {};
     return fail(
         ErrorKind::failed,
         "{}: its record is damaged, and it has a disk: say --rootfs with the image it came from (the disk is kept "

@@ -166,12 +166,13 @@ void Runner::start(std::unique_ptr<PluginHypervisor> plugin) {
   // What can fail comes before the record that remembers the plan.
   auto ready = bind_everything();
   if (ready) ready = lock_disks();
+  if (ready) ready = check_base(record, setup_.rootfs);
   if (ready && setup_.damaged_record) ready = setup_.store.set_damaged_record_aside(setup_.name);
   if (!ready) {
     forget_plan();
     return boot_failed(ready.error());
   }
-  record.set_disk_pending(setup_.rootfs.needs_clone);
+  record.set_disk_pending(setup_.rootfs.is_new);
   if (auto saved = save(); !saved) return boot_failed(saved.error());
   prepare_disk();
 }
@@ -184,6 +185,7 @@ void Runner::forget_plan() {
   record.set_hypervisor(setup_.previous->hypervisor());
   record.set_plugin(setup_.previous->plugin());
   record.set_disk_pending(setup_.previous->disk_pending());
+  *record.mutable_overlay_base() = setup_.previous->overlay_base();
 }
 
 Result<void> Runner::bind_everything() {
@@ -212,7 +214,11 @@ Result<void> Runner::bind_port(const pb::PublishedPort& port) {
 
 void Runner::prepare_disk() {
   const auto& spec = setup_.record.spec();
-  if (!setup_.rootfs.needs_clone) return boot();
+  if (!setup_.rootfs.is_new) return boot();
+  if (!setup_.rootfs.base.empty()) {
+    const auto made = put_empty_file(setup_.rootfs.file);
+    return made ? boot() : boot_failed(made.error());
+  }
   auto source_lock = lock_disk(spec.rootfs(), false);
   if (!source_lock) return boot_failed(source_lock.error());
   copying_ = true;
@@ -243,7 +249,7 @@ void Runner::prepare_disk() {
 
 Result<void> Runner::lock_disks() {
   const auto& spec = setup_.record.spec();
-  if (!spec.rootfs().empty() && spec.rootfs_mode() != "clone") {
+  if (!spec.rootfs().empty() && spec.rootfs_mode() != "clone") {  // a clone's is read once, and locked for that
     MVM_TRY(auto lock, lock_disk(spec.rootfs(), spec.rootfs_mode() == "direct"));
     disk_locks_.push_back(std::move(lock));
   }
@@ -256,14 +262,14 @@ Result<void> Runner::lock_disks() {
 
 void Runner::boot() {
   if (state() != VmState::starting) return;  // a stop overtook it
-  if (setup_.record.spec().rootfs_mode() == "clone" && !setup_.rootfs.file.empty()) {
+  if (setup_.rootfs.file != setup_.record.spec().rootfs()) {
     // The VM's own, but nothing keeps another VM from being given its path.
     auto lock = lock_disk(setup_.rootfs.file, true);
     if (!lock) return boot_failed(lock.error());
     disk_locks_.push_back(std::move(*lock));
   }
   listen_for_guest();
-  const std::string spec = make_spec(setup_.record, setup_.rootfs.file, setup_.info).SerializeAsString();
+  const std::string spec = make_spec(setup_.record, setup_.rootfs, setup_.info).SerializeAsString();
   plugin_->call(
       "boot", setup_.boot_timeout,
       [spec](PluginHypervisor& plugin, Completion done) { plugin.boot(spec, std::move(done)); },
@@ -283,8 +289,14 @@ void Runner::booted(const std::string& vm_info) {
   info.ParseFromString(vm_info);
   setup_.record.set_hypervisor_pid(info.hypervisor_pid());
   setup_.record.set_guest_address(info.guest_address());
+  setup_.record.set_disk_pending(false);
   enter(VmHappening::boot_done);
-  if (auto saved = save(); !saved) return boot_failed(saved.error());
+  if (auto saved = save(); !saved) {
+    setup_.record.set_state(std::string(to_string(VmState::starting)));  // as the record says
+    return boot_failed(saved.error());
+  }
+  std::error_code ignored;
+  for (const auto& file : setup_.rootfs.left_behind) std::filesystem::remove(file, ignored);
   for (const auto& forward : forwards_) forward->start(connector());
   vsock_->start(connector());
   log::info("{}: running", setup_.name.str());
@@ -295,6 +307,7 @@ void Runner::booted(const std::string& vm_info) {
 
 // Whatever the reason, no VM is left running: what the plugin may have begun is stopped by force.
 void Runner::boot_failed(const Error& error) {
+  boot_failed_ = true;
   Ending ending{VmHappening::boot_failed, "", error.message, error.kind};
   if (!forcing_) {
     forcing_ = true;
@@ -372,6 +385,7 @@ void Runner::on_event(const v1::VmEvent& event) {
     if (auto saved = save(); !saved) log::error("{}", saved.error().message);
     return;
   }
+  if (boot_failed_) return;
   const v1::VmExited& exited = event.exited();
   if (console_) console_->drain_now();
   const std::string reason(exit_reason_name(exited.reason()));

@@ -132,6 +132,7 @@ class Runner {
   bool reported_ = false;
   bool copying_ = false;
   bool forcing_ = false;
+  bool boot_failed_ = false;  // what ends the VM now ends it for that reason
   bool ending_ = false;
   int stop_signals_ = 0;
   int exit_code_ = 0;

@@ -14,6 +14,7 @@ struct VmPaths {
   std::filesystem::path console_log() const { return directory / "console.log"; }
   std::filesystem::path runner_log() const { return directory / "runner.log"; }
   std::filesystem::path rootfs() const { return directory / "rootfs.img"; }
+  std::filesystem::path overlay() const { return directory / "rootfs.overlay"; }  // in the plugin's own format
   std::filesystem::path crash_note() const { return directory / "crash-note"; }
   std::filesystem::path plugin_state() const { return directory / "plugin"; }
 };

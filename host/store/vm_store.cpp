@@ -79,6 +79,7 @@ pb::VmSummary summary_of(const pb::VmRecord& record) {
   summary.set_started_at(record.started_at());
   summary.set_last_error(record.last_error());
   summary.set_exit_reason(record.exit_reason());
+  if (record.spec().rootfs_mode() == "overlay") summary.set_base(record.spec().rootfs());
   return summary;
 }
 

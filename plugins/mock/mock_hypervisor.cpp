@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "overlay.hpp"
 #include "spec_check.hpp"
 
 namespace mvm::mock {
@@ -77,6 +78,7 @@ void MockHypervisor::boot(Bytes vm_spec, Completion done) {
   const auto spec = parse<v1::VmSpec>(vm_spec);
   check_spec(spec);
   Options options = parse_options(spec.options());
+  make_overlays(spec);
   if (options.crash == Verb::boot) crash();
   Shares shares = shares_at_boot(spec);
   const v1::VmInfo info = starting(spec, shares);

@@ -15,6 +15,7 @@
 #include "mvm/ext/guest_connect.h"
 #include "mvm/ext/pause.h"
 #include "mvm/ext/unshare_dir.h"
+#include "mvm/features.h"
 #include "mvm/hypervisor.hpp"
 
 namespace mvm::mock {
@@ -32,11 +33,11 @@ void check_name(const std::string& name) {
   if (!ok) throw Error(MVM_ERR_INVALID, "vm \"" + name + "\": is not a name of the form [a-z0-9][a-z0-9-]{0,62}");
 }
 
-// The mock knows no feature by name yet, so any that is required is one too many.
 void check_features(const v1::VmSpec& spec) {
-  if (spec.required_features().empty()) return;
-  throw Error(MVM_ERR_UNSUPPORTED,
-              "feature \"" + spec.required_features(0) + "\": required, and unknown to the mock (MVM-P12)");
+  for (const std::string& feature : spec.required_features()) {
+    if (feature == MVM_FEATURE_DISK_OVERLAY) continue;
+    throw Error(MVM_ERR_UNSUPPORTED, "feature \"" + feature + "\": required, and unknown to the mock (MVM-P12)");
+  }
 }
 
 mvm_status status_of(int error) {
@@ -59,7 +60,10 @@ void check_files(const v1::VmSpec& spec) {
   if (spec.kernel().empty()) throw Error(MVM_ERR_INVALID, "kernel: none was given");
   check_file("kernel", spec.kernel(), O_RDONLY);
   if (!spec.initrd().empty()) check_file("initrd", spec.initrd(), O_RDONLY);
-  for (const v1::Disk& disk : spec.disks()) check_file("disk", disk.path(), disk.read_only() ? O_RDONLY : O_RDWR);
+  for (const v1::Disk& disk : spec.disks()) {
+    check_file("disk", disk.path(), disk.read_only() ? O_RDONLY : O_RDWR);
+    if (!disk.base().empty()) check_file("disk", disk.base(), O_RDONLY);
+  }
 }
 
 }  // namespace
@@ -78,6 +82,7 @@ v1::HypervisorInfo describe() {
   info.set_share_dir_at_boot(true);
   info.set_share_dir_while_running(true);
   info.set_guest_connect_any_port(true);
+  info.add_features(MVM_FEATURE_DISK_OVERLAY);
   info.add_extensions(MVM_EXT_UNSHARE_DIR);
   info.add_extensions(MVM_EXT_PAUSE);
   info.add_extensions(MVM_EXT_GUEST_CONNECT);

@@ -11,6 +11,7 @@
 #include "mvm/ext/guest_connect.h"
 #include "mvm/ext/pause.h"
 #include "mvm/ext/unshare_dir.h"
+#include "mvm/features.h"
 
 namespace mvm::qemu {
 namespace {
@@ -45,6 +46,7 @@ v1::HypervisorInfo describe(const SharingSupport& sharing) {
   info.set_share_dir_while_running(sharing.supported);
   info.set_max_shares(max_shares);
   info.set_guest_connect_any_port(true);
+  info.add_features(MVM_FEATURE_DISK_OVERLAY);
   info.add_extensions(MVM_EXT_UNSHARE_DIR);
   info.add_extensions(MVM_EXT_GUEST_CONNECT);
   info.add_extensions(MVM_EXT_PAUSE);

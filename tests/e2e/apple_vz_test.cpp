@@ -78,6 +78,14 @@ class Greeter {
 
 }  // namespace
 
+// macOS has clonefile for that.
+TEST_CASE("a hypervisor without overlays refuses one, and says what to use", "[e2e][apple-vz]") {
+  const Sandbox box;
+  const fs::path image = box.disk("root.img", 1 << 20);
+  CHECK_THAT(refusal(box, {"--rootfs", image, "--rootfs-mode", "overlay"}, 5),
+             ContainsSubstring("--rootfs-mode overlay: apple-vz cannot lay a disk over an image: use clone"));
+}
+
 TEST_CASE("apple-vz: a VM's whole life", "[e2e][apple-vz]") {
   const Sandbox box;
   const fs::path disk = box.disk("root.img", 1 << 20);

@@ -167,4 +167,22 @@ TEST_CASE("things in the state directory that are no VMs are passed over", "[e2e
   fs::remove(box.home() / "vms" / "README");
 }
 
+// Regression: a record that could not be written once the VM ran was told of as "was stopped before it ran", since the
+// hypervisor's word that the VM had ended came first.
+TEST_CASE("a boot whose record cannot be written says so, and leaves no VM", "[e2e][record]") {
+  const Sandbox box;
+  Process boot = box.start(box.boot_arguments("demo", {"--option", "boot-delay=3000"}));
+  const fs::path record = box.vm("demo") / "record.json";
+  REQUIRE(eventually([&] { return fs::exists(record); }));
+  fs::rename(record, record.string() + ".kept");
+  fs::create_directories(record / "in-the-way");
+  const Outcome booted = boot.wait();
+  CHECK_FAILS(booted, 1, "record.json: ");
+  CHECK(eventually([&] { return box.processes().empty(); }));
+  CHECK_THAT(slurp(box.vm("demo") / "runner.log"), !ContainsSubstring("no way from"));
+  fs::remove_all(record);
+  fs::rename(record.string() + ".kept", record);
+  box.must({"boot", "demo", "--option", "boot-delay=0"});
+}
+
 }  // namespace mvm::test

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <csignal>
+#include <fstream>
 
 #include <sys/stat.h>
 
@@ -142,6 +143,107 @@ TEST_CASE("readonly is shared by VMs and never written", "[e2e][rootfs]") {
   box.must({"stop", "--all"});
   check_untouched(image, before);
   CHECK_FALSE(fs::exists(box.vm("one") / "rootfs.img"));
+}
+
+TEST_CASE("VMs share one image by overlays, none writes it, and each keeps its own", "[e2e][rootfs]") {
+  const Sandbox box;
+  const fs::path image = box.disk("root.img", 1 << 20, "base");
+  const Seen before = look(image);
+  fs::permissions(image, fs::perms::owner_read);
+  for (const char* name : {"one", "two"}) box.must_boot(name, {"--rootfs", image, "--rootfs-mode", "overlay"});
+  const fs::path own = box.vm("one") / "rootfs.overlay";
+  CHECK_THAT(box.inspect("one"), ContainsSubstring("\"rootfs\": \"" + own.string() + "\""));
+  CHECK_FALSE(fs::exists(box.vm("one") / "rootfs.img"));
+  struct stat is {};
+  REQUIRE(::stat(own.c_str(), &is) == 0);
+  CHECK((is.st_mode & 0777) == 0600);
+  box.must({"stop", "one"});
+  box.must({"boot", "one"});
+  struct stat still {};
+  REQUIRE(::stat(own.c_str(), &still) == 0);
+  CHECK(still.st_ino == is.st_ino);
+  box.must({"stop", "--all"});
+  check_untouched(image, before);
+}
+
+TEST_CASE("an image that VMs run over cannot be written by another", "[e2e][rootfs]") {
+  const Sandbox box;
+  const fs::path image = box.disk("root.img", 1 << 20);
+  box.must_boot("one", {"--rootfs", image, "--rootfs-mode", "overlay"});
+  box.must_boot("reader", {"--rootfs", image, "--rootfs-mode", "readonly"});
+  box.must_boot("copy", {"--rootfs", image});
+  const std::string words = image.string() + ": the overlay of one lies over it";
+  CHECK_FAILS(box.boot("two", {"--rootfs", image, "--rootfs-mode", "direct"}), 1, words);
+  box.must({"stop", "one"});
+  CHECK_FAILS(box.boot("two", {"--rootfs", image, "--rootfs-mode", "direct"}), 1, words);
+  const fs::path link = box.root() / "link.img";
+  fs::create_hard_link(image, link);
+  CHECK_FAILS(box.boot("two", {"--disk", link}), 1, link.string() + ": the overlay of one lies over it");
+  CHECK_FAILS(box.run({"inspect", "two"}), 3, "no such VM");
+  box.must_boot("two", {"--disk", link.string() + ":ro"});
+  box.must({"stop", "--all"});
+  box.must({"boot", "one", "--fresh", "--rootfs-mode", "direct"});  // its own overlay is no hindrance
+}
+
+TEST_CASE("an image that changed below an overlay is refused, and what the VM wrote is kept", "[e2e][rootfs]") {
+  const Sandbox box;
+  const fs::path image = box.disk("root.img", 1 << 20, "base");
+  const auto time = fs::last_write_time(image);
+  box.must_boot("demo", {"--rootfs", image, "--rootfs-mode", "overlay"});
+  box.must({"stop", "demo"});
+  const fs::path own = box.vm("demo") / "rootfs.overlay";
+  const std::string written = slurp(own);
+  box.disk("root.img", 1 << 20, "other");
+  fs::last_write_time(image, time + 5s);
+  CHECK_FAILS(box.run({"boot", "demo"}), 1, "root.img: has changed since demo began to write over it");
+  CHECK(slurp(own) == written);
+  box.disk("root.img", 1 << 20, "base");
+  fs::last_write_time(image, time);
+  box.must({"boot", "demo"});
+  CHECK(slurp(own) == written);
+  box.must({"stop", "demo"});
+  fs::last_write_time(image, time + 5s);
+  box.must({"boot", "demo", "--fresh"});
+  box.must({"stop", "demo"});
+  box.must({"boot", "demo"});
+}
+
+TEST_CASE("an overlay whose image is gone is refused by the image's name, and boots when that is back",
+          "[e2e][rootfs]") {
+  const Sandbox box;
+  const fs::path image = box.disk("root.img", 1 << 20);
+  box.must_boot("demo", {"--rootfs", image, "--rootfs-mode", "overlay"});
+  box.must({"stop", "demo"});
+  fs::rename(image, box.root() / "away.img");
+  CHECK_FAILS(box.run({"boot", "demo"}), 2, image.string() + ": no such file");
+  fs::rename(box.root() / "away.img", image);
+  box.must({"boot", "demo"});
+}
+
+TEST_CASE("an overlay that was cut off before its VM ran is made anew", "[e2e][rootfs]") {
+  const Sandbox box;
+  const fs::path image = box.disk("root.img", 1 << 20);
+  Process boot = box.start(
+      box.boot_arguments("demo", {"--rootfs", image, "--rootfs-mode", "overlay", "--option", "boot-delay=60000"}));
+  const fs::path own = box.vm("demo") / "rootfs.overlay";
+  REQUIRE(eventually([&] { return !slurp(own).empty(); }));
+  box.kill_runner("demo");
+  CHECK(boot.wait().exit_code != 0);
+  std::ofstream(own) << "half an overlay";  // the mock refuses one that is not its own
+  box.must({"boot", "demo", "--option", "boot-delay=0"});
+  CHECK_THAT(slurp(own), StartsWith("mock overlay of " + image.string()));
+}
+
+TEST_CASE("a VM that goes from a clone to an overlay with --fresh keeps no clone", "[e2e][rootfs]") {
+  const Sandbox box;
+  const fs::path image = box.disk("root.img", 1 << 20);
+  box.must_boot("demo", {"--rootfs", image});
+  box.must({"stop", "demo"});
+  CHECK_FAILS(box.run({"boot", "demo", "--rootfs-mode", "overlay"}), 2, "--fresh");
+  CHECK(fs::exists(box.vm("demo") / "rootfs.img"));
+  box.must({"boot", "demo", "--rootfs-mode", "overlay", "--fresh"});
+  CHECK_FALSE(fs::exists(box.vm("demo") / "rootfs.img"));
+  CHECK(fs::exists(box.vm("demo") / "rootfs.overlay"));
 }
 
 TEST_CASE("one image twice in one VM is refused unless both only read it", "[e2e][rootfs]") {

@@ -62,19 +62,30 @@ void add_console(Arguments& all, const LaunchFacts& facts) {
   add(all, {"-serial", "chardev:con"});
 }
 
+const char* driver_of(v1::DiskFormat format) { return format == v1::DISK_FORMAT_QCOW2 ? "qcow2" : "raw"; }
+
 // locking: QEMU's own locks keep two of them off one image. discard: what the guest trims is given back.
+json image_file(const std::string& path, bool block_device) {
+  json file{{"driver", block_device ? "host_device" : "file"}, {"filename", path}, {"discard", "unmap"}};
+  if (!block_device) file["locking"] = "auto";
+  return file;
+}
+
 void add_disk(Arguments& all, const v1::Disk& disk, size_t n, bool block_device) {
   const std::string name = "disk" + std::to_string(n);
-  json file{{"driver", block_device ? "host_device" : "file"}, {"filename", disk.path()}, {"discard", "unmap"}};
-  if (!block_device) file["locking"] = "auto";
-  const char* format = disk.format() == v1::DISK_FORMAT_QCOW2 ? "qcow2" : "raw";
-  add_json(all, "-blockdev",
-           {{"node-name", name},
-            {"driver", format},
+  json node{{"node-name", name},
+            {"driver", driver_of(disk.format())},
             {"read-only", disk.read_only()},
             {"discard", "unmap"},
             {"cache", {{"direct", false}, {"no-flush", false}}},
-            {"file", std::move(file)}});
+            {"file", image_file(disk.path(), block_device)}};
+  if (!disk.base().empty()) {
+    node["driver"] = "qcow2";
+    // Said here, and not left to what the overlay's header says.
+    node["backing"] = {
+        {"driver", driver_of(disk.format())}, {"read-only", true}, {"file", image_file(disk.base(), false)}};
+  }
+  add_json(all, "-blockdev", node);
   // report: by default a full disk of the host's stops the whole guest, until somebody says `cont`.
   add_json(all, "-device",
            {{"driver", "virtio-blk-pci"},

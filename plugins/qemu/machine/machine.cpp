@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "overlay.hpp"
 #include "socket_pair.hpp"
 #include "spec_check.hpp"
 
@@ -42,6 +43,7 @@ std::shared_ptr<boost::asio::steady_timer> Machine::after(Delay delay, Fn fn) {
 void Machine::boot(Completion done) {
   booting_.push_back(std::move(done));
   or_fail_boot([this] {
+    make_overlays(plan_.spec);
     open_console();
     LaunchFacts facts;
     facts.program = plan_.program;

@@ -15,6 +15,7 @@
 
 #include "kernel_file.hpp"
 #include "limits.hpp"
+#include "mvm/features.h"
 #include "mvm/hypervisor.hpp"
 #include "qcow2_header.hpp"
 
@@ -30,11 +31,11 @@ void check_name(const std::string& name) {
   if (!ok) throw Error(MVM_ERR_INVALID, "vm \"" + name + "\": is not a name of the form [a-z0-9][a-z0-9-]{0,62}");
 }
 
-// No feature has a name yet, so any that is required is one too many.
 void check_features(const v1::VmSpec& spec) {
-  if (spec.required_features().empty()) return;
-  throw Error(MVM_ERR_UNSUPPORTED,
-              "feature \"" + spec.required_features(0) + "\": required, and unknown to the qemu plugin (MVM-P12)");
+  for (const std::string& feature : spec.required_features()) {
+    if (feature == MVM_FEATURE_DISK_OVERLAY) continue;
+    throw Error(MVM_ERR_UNSUPPORTED, "feature \"" + feature + "\": required, and unknown to the qemu plugin (MVM-P12)");
+  }
 }
 
 std::string in_mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
@@ -106,12 +107,28 @@ void check_disk(const v1::Disk& disk, bool backing_files) {
   }
 }
 
+// What is below is read only; what is above is this plugin's own, and may still be empty.
+void check_overlay(const v1::Disk& disk, bool backing_files) {
+  v1::Disk base;
+  base.set_path(disk.base());
+  base.set_read_only(true);
+  base.set_format(disk.format());
+  check_disk(base, backing_files);
+  const std::string subject = "disk " + disk.path();
+  if (disk.read_only()) throw Error(MVM_ERR_INVALID, subject + ": is an overlay, which cannot be read-only");
+  const OpenFile file = open_file(subject, disk.path(), O_RDWR);
+  if (!S_ISREG(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is not a regular file");
+  if (file.info.st_size > 0) check_qcow2_head(disk.path(), head_of(subject, file, qcow2_head_bytes), true);
+}
+
 void check_disks(const v1::VmSpec& spec, bool backing_files) {
   if (spec.disks_size() > max_disks) {
     throw Error(MVM_ERR_INVALID,
                 "disks: " + std::to_string(spec.disks_size()) + " are more than " + std::to_string(max_disks));
   }
-  for (const v1::Disk& disk : spec.disks()) check_disk(disk, backing_files);
+  for (const v1::Disk& disk : spec.disks()) {
+    disk.base().empty() ? check_disk(disk, backing_files) : check_overlay(disk, backing_files);
+  }
 }
 
 void check_shares(const v1::VmSpec& spec) {

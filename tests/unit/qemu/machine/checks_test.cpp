@@ -165,6 +165,20 @@ TEST_CASE("what is wrong with a spec is said by its subject") {
     files.disk->set_format(v1::DISK_FORMAT_QCOW2);
     words = "disk " + dir + "/disk: is not a qcow2 image";
   }
+  SECTION("an overlay over nothing") {
+    files.disk->set_base("/nonexistent");
+    expected = MVM_ERR_NOT_FOUND;
+    words = "disk /nonexistent: No such file or directory";
+  }
+  SECTION("an overlay of another hypervisor's") {
+    files.disk->set_base(files.disk->path());
+    words = "disk " + dir + "/disk: is not a qcow2 image";
+  }
+  SECTION("an overlay that is only read") {
+    files.disk->set_base(files.disk->path());
+    files.disk->set_read_only(true);
+    words = "disk " + dir + "/disk: is an overlay, which cannot be read-only";
+  }
   SECTION("too many disks") {
     for (int n = 0; n < max_disks; ++n) *files.spec.add_disks() = *files.disk;
     words = "disks: 17 are more than 16";
@@ -189,6 +203,15 @@ TEST_CASE("what is wrong with a spec is said by its subject") {
   }
   CHECK(files.refused() == words);
   CHECK(files.status == expected);
+}
+
+TEST_CASE("an overlay may be required, and be empty at first") {
+  Files files;
+  files.spec.add_required_features("disk-overlay");
+  files.disk->set_base(files.disk->path());
+  files.disk->set_path(files.dir / "overlay");
+  write_file(files.disk->path(), "");
+  CHECK(files.refused() == "");
 }
 
 TEST_CASE("a qcow2 image that takes its data from elsewhere is refused, unless it is allowed to") {

@@ -121,6 +121,24 @@ TEST_CASE("disks keep their order, format and access, and commas in their names"
   CHECK(device(line, "virtio-blk-pci")["werror"] == "report");
 }
 
+TEST_CASE("an overlay is told which image it lies over, whatever its own header says") {
+  v1::VmSpec spec = a_spec();
+  v1::Disk* root = spec.add_disks();
+  root->set_path("/vm/rootfs.overlay");
+  root->set_base("/images/a,b.img");
+  root->set_format(v1::DISK_FORMAT_RAW);
+  const auto node = json::parse(values(command_line(spec, on(Architecture::x86_64)), "-blockdev").at(0));
+  CHECK(node["driver"] == "qcow2");
+  CHECK(node["read-only"] == false);
+  CHECK(node["file"]["filename"] == "/vm/rootfs.overlay");
+  CHECK(node["backing"]["driver"] == "raw");
+  CHECK(node["backing"]["read-only"] == true);
+  CHECK(node["backing"]["file"]["filename"] == "/images/a,b.img");
+  root->set_format(v1::DISK_FORMAT_QCOW2);
+  const auto over_qcow2 = json::parse(values(command_line(spec, on(Architecture::x86_64)), "-blockdev").at(0));
+  CHECK(over_qcow2["backing"]["driver"] == "qcow2");
+}
+
 TEST_CASE("a network is a card with the address that was given") {
   v1::VmSpec spec = a_spec();
   spec.mutable_network()->set_enabled(true);
