@@ -15,7 +15,7 @@ TEST_CASE("JSON has the .proto's names, every scalar, and 64-bit integers as num
   summary.set_memory_bytes(1ull << 40);
   CHECK(to_json(summary, 0) ==
         R"({"name":"demo","hypervisor":"","state":"","pid":0,"cpus":0,"memory_bytes":1099511627776,)"
-        R"("started_at":"","last_error":"","exit_reason":""})");
+        R"("started_at":"","last_error":"","exit_reason":"","base":""})");
 }
 
 TEST_CASE("JSON strings keep quotes, backslashes, control characters and UTF-8") {
