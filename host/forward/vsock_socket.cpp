@@ -40,15 +40,17 @@ class Handshake : public std::enable_shared_from_this<Handshake> {
     socket_.assign(client.get(), error);
     if (error) return refuse("cannot be watched by the event loop");
     client.release();
-    timer_.expires_after(handshake_timeout);
-    timer_.async_wait([self = shared_from_this()](error_code cancelled) {
-      if (!cancelled && !self->answered_) self->refuse("said nothing for 10 s");
-    });
-    wait();
+    read();  // most have said it by now
   }
 
  private:
   void wait() {
+    if (!std::exchange(patience_begun_, true)) {
+      timer_.expires_after(handshake_timeout);
+      timer_.async_wait([self = shared_from_this()](error_code cancelled) {
+        if (!cancelled && !self->answered_) self->refuse("said nothing for 10 s");
+      });
+    }
     socket_.async_wait(LoopFd::wait_read, [self = shared_from_this()](error_code error) {
       if (!error && !self->answered_) self->read();
     });
@@ -112,6 +114,7 @@ class Handshake : public std::enable_shared_from_this<Handshake> {
   std::function<void()> gone_;
   GuestConnector connect_;
   std::string received_;
+  bool patience_begun_ = false;
   bool answered_ = false;
 };
 
