@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Boot and stop as whole processes, with the mock, beside libvirt's simulated driver, which starts no process for a
-// domain; and what an idle runner costs.
+// Boot and stop as whole processes: with the mock, beside libvirt's simulated driver, which starts no process for a
+// domain; of real guests, beside libvirt's driver for QEMU; and what an idle runner costs.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
 
+#include "libvirt_session.hpp"
 #include "measure.hpp"
 #include "sandbox.hpp"
 #include "store/vm_store.hpp"
@@ -61,40 +63,46 @@ void bench_boot(const Sandbox& sandbox, int rounds) {
   print_in_turn("boot and stop", all);
 }
 
-long field_of(const std::filesystem::path& status, const std::string& key) {
-  std::ifstream lines(status);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.rfind(key, 0) == 0) return std::strtol(line.c_str() + key.size(), nullptr, 10);
+// Real guests, without KVM: from nothing until QEMU runs the guest's first instruction, and until nothing is left of
+// it.
+void bench_guests(const std::filesystem::path& kernel, const std::filesystem::path& initrd, int rounds) {
+  const std::vector<std::string> boot = {MVMHOST,    "--hypervisor", "qemu",     "boot",     "guest",
+                                         "--kernel", kernel,         "--initrd", initrd,     "--memory",
+                                         "256M",     "--cpus",       "1",        "--option", "accel=tcg"};
+  std::vector<Entrant> all = {{"mvmhost boot, stop --force, QEMU", [boot] {
+                                 must_run(boot);
+                                 must_run({MVMHOST, "stop", "guest", "--force"});
+                               }}};
+  std::optional<LibvirtSession> session;
+  if (LibvirtSession::available()) {
+    session.emplace(kernel, initrd);
+    all.push_back({"virsh -c qemu:///session: start, destroy",
+                   [&session] { must_run(session->virsh("start bench; destroy bench")); }});
+  } else {
+    std::printf("\nqemu:///session: libvirtd is not here: scripts/setup --bench installs it\n");
   }
-  return 0;
-}
-
-long context_switches(const std::filesystem::path& process) {
-  long all = 0;
-  for (const auto& thread : std::filesystem::directory_iterator(process / "task")) {
-    all += field_of(thread.path() / "status", "voluntary_ctxt_switches:");
-    all += field_of(thread.path() / "status", "nonvoluntary_ctxt_switches:");
-  }
-  return all;
+  in_turn(all, rounds);
+  print_in_turn("boot and stop of a guest in QEMU", all);
 }
 
 void bench_idle(const pb::VmRecord& record) {
   const std::filesystem::path process = "/proc/" + std::to_string(record.pid());
   // The deadline of a call that came back long ago still fires once, 2 s after the boot.
   std::this_thread::sleep_for(std::chrono::seconds(3));
-  const long before = context_switches(process);
+  const long before = wake_ups(process);
   std::this_thread::sleep_for(std::chrono::seconds(idle_seconds));
   std::printf("%-34s %.1f MiB resident (goal <= 15), %ld wake-ups in %d s (goal 0)\n", "idle runner",
-              static_cast<double>(field_of(process / "status", "VmRSS:")) / 1024.0, context_switches(process) - before,
-              idle_seconds);
+              static_cast<double>(status_field(process, "VmRSS:")) / 1024.0, wake_ups(process) - before, idle_seconds);
 }
 
 }  // namespace
 
-// mvm-lifecycle-bench [ROUNDS]
+// mvm-lifecycle-bench [ROUNDS [KERNEL INITRD]]
 int main(int argc, char** argv) {
   const Sandbox sandbox;
-  bench_boot(sandbox, argc > 1 ? std::max(1, std::atoi(argv[1])) : 9);
+  const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 9;
+  bench_boot(sandbox, rounds);
+  if (argc > 3) bench_guests(argv[2], argv[3], rounds);
   must_run({MVMHOST, "boot", "prompt"});
   const auto record = VmStore::at({})->read(*VmName::parse("prompt"));
   if (!record) return 1;
