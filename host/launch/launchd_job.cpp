@@ -24,6 +24,12 @@ Result<std::string> escaped(std::string_view text) {
   if (!is_utf8(text)) {
     return fail(ErrorKind::invalid, "\"{}\": is not UTF-8, which launchd's property lists are", as_utf8(text));
   }
+  // XML's Char (XML 1.0, 2.2) is all that UTF-8 says, but for these two and the control characters.
+  const auto npos = std::string_view::npos;
+  if (text.find("\xEF\xBF\xBE") != npos || text.find("\xEF\xBF\xBF") != npos) {
+    return fail(ErrorKind::invalid, "\"{}\": has U+FFFE or U+FFFF, which launchd's property lists cannot say",
+                std::string(text));
+  }
   std::string result;
   for (const char c : text) {
     switch (c) {
@@ -87,13 +93,15 @@ Result<ProgramEnd> launchctl(std::vector<std::string> arguments) {
               end.error().message);
 }
 
-// The session that this process is in, as launchctl names its domain: a login has windows (Aqua) or not, and a daemon
-// is the system's.
-Result<std::string> domain() {
+// Where a job of this user's may be, as launchctl names domains; that of the session that this process is in first: a
+// login has windows (Aqua) or not, and a daemon is the system's.
+Result<std::vector<std::string>> domains() {
   MVM_TRY(const ProgramEnd asked, launchctl({"managername"}));
   const std::string manager = one_line(asked.output);
-  if (manager == "System") return std::string("system");
-  return formatted("{}/{}", manager == "Aqua" ? "gui" : "user", ::getuid());
+  if (manager == "System") return std::vector<std::string>{"system"};
+  std::vector<std::string> all = {formatted("gui/{}", ::getuid()), formatted("user/{}", ::getuid())};
+  if (manager != "Aqua") std::swap(all.front(), all.back());
+  return all;
 }
 
 }  // namespace
@@ -135,8 +143,9 @@ Result<std::string> LaunchdJob::plist(const std::vector<std::string>& command,
 
 Result<void> LaunchdJob::start(const std::filesystem::path& file, const std::vector<std::string>& command) const {
   MVM_TRY(const std::string text, plist(command, own_environment()));
-  MVM_TRY(const std::string where, domain());
-  MVM_CHECK(boot_out_of(where));
+  MVM_TRY(const auto all, domains());
+  const std::string& where = all.front();
+  for (const auto& domain : all) MVM_CHECK(boot_out_of(domain));
   MVM_CHECK(replace_file(file, text, Durability::none));
   (void)launchctl({"enable", where + "/" + label_});  // or it would not start, had somebody disabled it
   const auto started = launchctl({"bootstrap", where, file.string()});
@@ -149,8 +158,9 @@ Result<void> LaunchdJob::start(const std::filesystem::path& file, const std::vec
 }
 
 Result<void> LaunchdJob::boot_out() const {
-  MVM_TRY(const std::string where, domain());
-  return boot_out_of(where);
+  MVM_TRY(const auto all, domains());
+  for (const auto& domain : all) MVM_CHECK(boot_out_of(domain));
+  return {};
 }
 
 // Of a label that is not loaded launchctl says so in words and codes that changed with macOS: whether it is, is asked.

@@ -80,6 +80,23 @@ TEST_CASE("a VM under launchd that is booted plain is launchd's no longer", "[e2
   CHECK(mac.calls() == calls);
 }
 
+// Regression: only the domain of the session that asks was looked into, so that `rm` over ssh left the job that was
+// begun at the screen, and a boot there made a second.
+TEST_CASE("a job that was begun at the screen is found over ssh, and the other way round", "[e2e][launchd]") {
+  Mac mac;
+  Sandbox& box = mac.box;
+  box.must_boot("demo", {"--detach", "launchd"});
+  box.must({"stop", "demo"});
+  box.set_environment("FAKE_LAUNCHD_SESSION", "Background");
+  box.must({"boot", "demo"});
+  CHECK(mac.jobs() == 1);
+  CHECK_THAT(mac.calls(), ContainsSubstring("bootstrap user/"));
+  box.must({"stop", "demo"});
+  box.set_environment("FAKE_LAUNCHD_SESSION", "Aqua");
+  box.must({"rm", "demo"});
+  CHECK(mac.jobs() == 0);
+}
+
 TEST_CASE("a state directory with characters that XML and shells mind is named to launchd as it is", "[e2e][launchd]") {
   Mac mac;
   const fs::path home = mac.box.root() / "R&D <\"'> state";

@@ -47,6 +47,8 @@ TEST_CASE("a control character, which no property list can say, is refused") {
   REQUIRE_FALSE(plist);
   CHECK(plist.error().kind == ErrorKind::invalid);
   CHECK_THAT(plist.error().message, test::ContainsSubstring("has a control character"));
+  for (const char* none : {"\xEF\xBF\xBE", "\xEF\xBF\xBF"}) CHECK_FALSE(job_of("/home", "demo").plist({none}, {}));
+  CHECK(job_of("/home", "demo").plist({"\xEF\xBF\xBD"}, {}));
 }
 
 TEST_CASE("VMs of one name in two state directories are two jobs") {
