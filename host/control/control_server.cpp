@@ -40,7 +40,10 @@ void ControlServer::accept() {
           return accept();
         }
         // No descriptors or memory: try again when some may have come free, and don't spin meanwhile.
-        log::warn("control socket: cannot accept: {}", error.message());
+        if (exhaustion_pace_.pass()) {
+          log::warn("control socket: cannot accept: {}; commands wait until there is room (see ulimit -n)",
+                    error.message());
+        }
         auto timer = std::make_shared<boost::asio::steady_timer>(loop_, std::chrono::milliseconds(100));
         timer->async_wait([this, timer, handler = std::weak_ptr<Handler>(handler_)](const boost::system::error_code&) {
           if (!handler.expired()) accept();

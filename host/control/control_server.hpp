@@ -2,6 +2,7 @@
 // The runner's end of the control socket.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 
+#include "base/log_pace.hpp"
 #include "base/result.hpp"
 #include "control/channel.hpp"
 
@@ -38,6 +40,7 @@ class ControlServer {
   std::filesystem::path path_;
   std::shared_ptr<Handler> handler_;
   boost::asio::local::stream_protocol::acceptor acceptor_;
+  LogPace exhaustion_pace_{std::chrono::seconds(10)};
 };
 
 }  // namespace mvm::host

@@ -9,7 +9,7 @@
 
 #include <boost/asio/io_context.hpp>
 
-#include "forward/log_pace.hpp"
+#include "base/log_pace.hpp"
 #include "mvm/hypervisor.hpp"
 
 namespace mvm::host {

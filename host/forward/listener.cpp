@@ -5,8 +5,8 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/resource.h>
 
+#include "base/descriptors.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
 
@@ -66,24 +66,19 @@ void Listener::accept_some() {
 
 UniqueFd Listener::next_client() {
   if (held_) {
-    const UniqueFd lowest(::fcntl(held_.get(), F_DUPFD_CLOEXEC, 0));
-    return lowest && room_above(lowest.get()) ? std::move(held_) : UniqueFd();
+    return leaves_descriptors_beside(held_.get(), needed_with_next(), kept_from_clients) ? std::move(held_)
+                                                                                         : UniqueFd();
   }
   UniqueFd client = accept_client(socket_.native_handle());
-  if (!client || room_above(client.get())) return client;
+  if (!client || leaves_descriptors(client.get(), needed_with_next(), kept_from_clients)) return client;
   held_ = std::move(client);
   return {};
 }
 
-// A new descriptor is the lowest that was free, so that fd tells how many are taken.
-bool Listener::room_above(int fd) const {
-  rlimit limit{};
-  if (!still_needed_ || ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return true;
-  return static_cast<rlim_t>(fd) + still_needed_() + descriptors_per_client <= limit.rlim_cur;
-}
+size_t Listener::needed_with_next() const { return (still_needed_ ? still_needed_() : 0) + descriptors_per_client; }
 
 void Listener::serve(UniqueFd client) {
-  if (std::exchange(exhausted_, false)) log::info("{}: accepts clients again", label_);
+  accepts_again();
   ++clients_;
   const OnClient on_client = on_client_;  // it may close this listener
   on_client(std::move(client), [self = shared_from_this()] { self->client_gone(); });
@@ -92,13 +87,19 @@ void Listener::serve(UniqueFd client) {
 void Listener::accept_failed(int error) {
   // The second two: a client that went before it was taken.
   if (!would_block(error) && error != ECONNABORTED && error != EPROTO) return back_off(error);
-  if (std::exchange(exhausted_, false)) log::info("{}: accepts clients again", label_);
+  accepts_again();
   wait();
+}
+
+void Listener::accepts_again() {
+  exhausted_ = false;
+  if (std::exchange(said_exhausted_, false)) log::info("{}: accepts clients again", label_);
 }
 
 // Waiting for readiness would spin here: the client that cannot be taken stays in the queue.
 void Listener::back_off(int error) {
-  if (!std::exchange(exhausted_, true)) {
+  if (!std::exchange(exhausted_, true) && exhaustion_pace_.pass()) {
+    said_exhausted_ = true;
     log::warn("{}: cannot accept clients: {}; they wait until there is room{}", label_, errno_words(error),
               is_exhaustion(error) ? " (see ulimit -n)" : "");
   }

@@ -9,7 +9,7 @@
 
 #include <boost/asio/io_context.hpp>
 
-#include "forward/log_pace.hpp"
+#include "base/log_pace.hpp"
 #include "forward/sockets.hpp"
 
 namespace mvm::host {
@@ -19,8 +19,9 @@ inline constexpr size_t default_max_clients = 10'000;
 inline constexpr size_t descriptors_per_client = 4;
 
 // Owned by whoever closes it and by its own handlers. At `max_clients` live ones it takes no more until one goes; for
-// want of descriptors or memory it waits for 100 ms; neither spins, both are logged once for each time they last, the
-// limit not more than once in 10 s, and clients meanwhile queue in the kernel. Event loop: one thread, this one.
+// want of descriptors or memory it waits for 100 ms; neither spins, both are logged once for each time they last, but
+// not more than once in 10 s, and clients meanwhile queue in the kernel. The last descriptors are kept from clients
+// (base/descriptors.hpp). Event loop: one thread, this one.
 class Listener : public std::enable_shared_from_this<Listener> {
  public:
   // gone: to be called once, when the client is closed.
@@ -39,9 +40,10 @@ class Listener : public std::enable_shared_from_this<Listener> {
   void wait();
   void accept_some();
   UniqueFd next_client();
-  bool room_above(int fd) const;
+  size_t needed_with_next() const;
   void serve(UniqueFd client);
   void accept_failed(int error);
+  void accepts_again();
   void back_off(int error);
   void pause();
   void client_gone();
@@ -52,8 +54,10 @@ class Listener : public std::enable_shared_from_this<Listener> {
   size_t max_clients_;
   size_t clients_ = 0;
   LogPace limit_pace_{std::chrono::seconds(10)};
+  LogPace exhaustion_pace_{std::chrono::seconds(10)};
   bool paused_ = false;     // at max_clients_
   bool exhausted_ = false;  // no descriptors, no memory
+  bool said_exhausted_ = false;
   bool closed_ = false;
   OnClient on_client_;
   std::function<size_t()> still_needed_;

@@ -13,9 +13,9 @@
 #include "base/file.hpp"
 #include "base/local_socket.hpp"
 #include "base/log.hpp"
+#include "base/log_pace.hpp"
 #include "base/parse.hpp"
 #include "forward/listener.hpp"
-#include "forward/log_pace.hpp"
 #include "forward/relay.hpp"
 #include "forward/sockets.hpp"
 

@@ -2,6 +2,7 @@
 // A pipe through which the kernel moves bytes from one socket to another without copying them (splice(2)).
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -15,7 +16,7 @@ namespace mvm::host {
 
 class SplicePipe {
  public:
-  // null: this system has no splice, or no descriptors are left; copy instead.
+  // null: this system has no splice, or none but the last descriptors are left (base/descriptors.hpp); copy instead.
   static std::unique_ptr<SplicePipe> open();
 
   // As recv: bytes that went from the socket into the pipe; 0: its end; -1 and errno. EINVAL: not a socket that can.
@@ -34,7 +35,8 @@ class SplicePipe {
   size_t held_bytes_ = 0;
 };
 
-// Empty pipes for the next who needs one: a relay has one only while bytes flow. One thread.
+// Empty pipes for the next who needs one: a relay has one only while bytes flow. Where none can be opened, none is
+// tried for 100 ms. One thread.
 class SplicePipes {
  public:
   std::unique_ptr<SplicePipe> take();
@@ -43,6 +45,7 @@ class SplicePipes {
 
  private:
   std::vector<std::unique_ptr<SplicePipe>> free_;
+  std::chrono::steady_clock::time_point not_before_;
 };
 
 }  // namespace mvm::host

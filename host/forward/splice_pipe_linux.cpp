@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/descriptors.hpp"
+
 namespace mvm::host {
 namespace {
 
@@ -20,6 +22,7 @@ std::unique_ptr<SplicePipe> SplicePipe::open() {
   int ends[2] = {-1, -1};
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return nullptr;
   std::unique_ptr<SplicePipe> pipe(new SplicePipe(UniqueFd(ends[0]), UniqueFd(ends[1])));
+  if (!leaves_descriptors(ends[1], 0, kept_from_clients)) return nullptr;
   ::fcntl(ends[1], F_SETPIPE_SZ, pipe_bytes);
   return pipe;
 }

@@ -13,6 +13,7 @@
 #include "base/file.hpp"
 #include "base/local_socket.hpp"
 #include "base/log.hpp"
+#include "base/log_pace.hpp"
 #include "forward/connect_line.hpp"
 #include "forward/listener.hpp"
 #include "forward/relay.hpp"
@@ -25,15 +26,28 @@ using boost::system::error_code;
 
 constexpr std::chrono::seconds handshake_timeout{10};
 
+// Shared by the socket and its handshakes, which outlive it. On the loop.
+struct Door {
+  size_t handshakes = 0;
+  LogPace refusals{std::chrono::seconds(1)};
+};
+
 // One client, from its arrival until its relay begins. Owned by its handlers.
 class Handshake : public std::enable_shared_from_this<Handshake> {
  public:
-  Handshake(boost::asio::io_context& loop, const GuestConnector& connect, std::function<void()> gone)
+  Handshake(boost::asio::io_context& loop, std::shared_ptr<Door> door, const GuestConnector& connect,
+            std::function<void()> gone)
       : loop_(loop),
+        door_(std::move(door)),
         socket_(loop.get_executor()),
         timer_(loop.get_executor()),
         gone_(std::move(gone)),
-        connect_(connect) {}
+        connect_(connect) {
+    ++door_->handshakes;
+  }
+  Handshake(const Handshake&) = delete;
+  Handshake& operator=(const Handshake&) = delete;
+  ~Handshake() { --door_->handshakes; }
 
   void start(UniqueFd client) {
     error_code error;
@@ -91,7 +105,10 @@ class Handshake : public std::enable_shared_from_this<Handshake> {
   }
 
   void fail(uint32_t port, const Error& error) {
-    log::warn("vsock.sock: guest port {}: {}; the client was closed", port, error.message);
+    if (const auto unsaid = door_->refusals.pass()) {
+      log::warn("vsock.sock: guest port {}: {}; the client was closed{}", port, error.message,
+                *unsaid > 0 ? formatted(", as were {} before it", *unsaid) : "");
+    }
     close();
   }
 
@@ -109,6 +126,7 @@ class Handshake : public std::enable_shared_from_this<Handshake> {
   }
 
   boost::asio::io_context& loop_;
+  std::shared_ptr<Door> door_;
   LoopFd socket_;
   LoopTimer timer_;
   std::function<void()> gone_;
@@ -136,14 +154,17 @@ class UnixVsockSocket final : public VsockSocket {
   }
 
   void start(GuestConnector connect) override {
-    listener_->start([&loop = loop_, connect = std::move(connect)](UniqueFd client, std::function<void()> gone) {
-      if (!peer_is_us(client.get())) {
-        log::warn("vsock.sock: a client of another user was refused");
-        client.reset();
-        return gone();
-      }
-      std::make_shared<Handshake>(loop, connect, std::move(gone))->start(std::move(client));
-    });
+    const auto door = std::make_shared<Door>();
+    listener_->start(
+        [&loop = loop_, door, connect = std::move(connect)](UniqueFd client, std::function<void()> gone) {
+          if (!peer_is_us(client.get())) {
+            log::warn("vsock.sock: a client of another user was refused");
+            client.reset();
+            return gone();
+          }
+          std::make_shared<Handshake>(loop, door, connect, std::move(gone))->start(std::move(client));
+        },
+        [door] { return door->handshakes * descriptors_per_client; });
   }
 
  private:

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/descriptors.hpp"
 #include "base/file.hpp"
 #include "base/json.hpp"
 #include "base/log.hpp"
@@ -473,11 +474,7 @@ void Runner::handle(const pb::ControlRequest& request, ControlServer::Reply repl
     case pb::ControlRequest::kInspect:
       return handle_inspect(std::move(reply));
     case pb::ControlRequest::kVsockConnect:
-      return connect_guest(request.vsock_connect().port(), milliseconds(request.vsock_connect().timeout_ms()),
-                           [reply](Result<UniqueFd> fd) {
-                             if (!fd) return reply(failure_reply(fd.error()), UniqueFd());
-                             reply(done_reply(), std::move(*fd));
-                           });
+      return handle_connect(request.vsock_connect(), std::move(reply));
     case pb::ControlRequest::kShareDir:
       return handle_share(request.share_dir().share(), std::move(reply));
     case pb::ControlRequest::kUnshareDir:
@@ -542,6 +539,21 @@ std::function<void(PluginHypervisor&, Completion)> Runner::resuming() const {
   return [bytes = request.SerializeAsString()](PluginHypervisor& plugin, Completion done) {
     plugin.resume(bytes, std::move(done));
   };
+}
+
+// A connection that is handed over may still have an end in this process: the hypervisor's.
+void Runner::handle_connect(const pb::VsockConnect& request, ControlServer::Reply reply) {
+  if (!leaves_descriptors_beside(STDERR_FILENO, 1, kept_from_handed_over)) {
+    return reply(failure_reply({ErrorKind::failed,
+                                formatted("{}: its process has no descriptors left for another connection: end some, "
+                                          "or boot it with a higher limit (see ulimit -n)",
+                                          setup_.name.str())}),
+                 UniqueFd());
+  }
+  connect_guest(request.port(), milliseconds(request.timeout_ms()), [reply](Result<UniqueFd> fd) {
+    if (!fd) return reply(failure_reply(fd.error()), UniqueFd());
+    reply(done_reply(), std::move(*fd));
+  });
 }
 
 void Runner::handle_share(const v1::Share& wanted, ControlServer::Reply reply) {

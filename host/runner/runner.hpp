@@ -13,9 +13,9 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 
+#include "base/log_pace.hpp"
 #include "base/result.hpp"
 #include "control/control_server.hpp"
-#include "forward/log_pace.hpp"
 #include "forward/port_forwarder.hpp"
 #include "forward/served_ports.hpp"
 #include "forward/vsock_socket.hpp"
@@ -89,6 +89,7 @@ class Runner {
 
   // Serving.
   void handle(const pb::ControlRequest& request, ControlServer::Reply reply);
+  void handle_connect(const pb::VsockConnect& request, ControlServer::Reply reply);
   void handle_share(const v1::Share& wanted, ControlServer::Reply reply);
   void handle_unshare(const std::string& tag, ControlServer::Reply reply);
   void handle_pause(ControlServer::Reply reply);

@@ -84,6 +84,41 @@ TEST_CASE("1000 idle clients of the control socket leave room for one that works
   for (const auto& client : clients) CHECK(receive_to_end(client).empty());
 }
 
+TEST_CASE("a runner without descriptors says once that commands wait, and serves them when some come free",
+          "[e2e][control]") {
+  const Sandbox box;
+  box.must(box.boot_arguments("demo"), {.prefix = {"/bin/sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"}});
+  const std::string path = box.field("demo", "control_socket");
+  std::vector<Fd> clients;
+  for (int i = 0; i < 100; ++i) {
+    clients.push_back(connect_unix(path));
+    REQUIRE(clients.back());
+  }
+  CHECK_FALSE(readable(clients.back().get(), 450ms));  // the runner tries again and again meanwhile
+  clients.clear();
+  check_serves(box);
+  const std::string log = slurp(box.vm("demo") / "runner.log");
+  const std::string line = "control socket: cannot accept: ";
+  const size_t first = log.find(line);
+  REQUIRE(first != std::string::npos);
+  CHECK(log.find(line, first + 1) == std::string::npos);
+}
+
+TEST_CASE("connections handed to other processes leave the runner the descriptors to be stopped by", "[e2e][control]") {
+  const Sandbox box;
+  box.must(box.boot_arguments("demo"), {.prefix = {"/bin/sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"}});
+  std::vector<Process> connected;
+  bool served = true;
+  while (served && connected.size() < 64) {
+    connected.push_back(box.start({"vsock-connect", "demo", "7"}));
+    connected.back().write("x");
+    served = connected.back().wait_out("x");
+  }
+  const Outcome refused = served ? Outcome() : connected.back().wait();
+  CHECK_FAILS(refused, 1, "ulimit -n");
+  box.must({"stop", "demo"});
+}
+
 TEST_CASE("a process of another user is refused by both sockets", "[e2e][control]") {
   const Sandbox box;
   const Args nobody = is_root() ? as_nobody() : Args();

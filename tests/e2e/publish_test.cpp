@@ -11,10 +11,11 @@ namespace {
 std::string text(uint16_t port) { return std::to_string(port); }
 
 // What is sent to it goes no further: nobody reads what comes back.
-void send_until_full(const Fd& fd) {
+void send_until_full(const Fd& fd, milliseconds patience = 500ms) {
   const std::string block = some_bytes(65536);
   pollfd ready{fd.get(), POLLOUT, 0};
-  while (::poll(&ready, 1, 500) == 1 && ::send(fd.get(), block.data(), block.size(), MSG_DONTWAIT) > 0) {
+  while (::poll(&ready, 1, static_cast<int>(patience.count())) == 1 &&
+         ::send(fd.get(), block.data(), block.size(), MSG_DONTWAIT) > 0) {
   }
 }
 
@@ -297,6 +298,45 @@ TEST_CASE("a runner out of descriptors serves those it has, says so once and goe
   CHECK(send_and_receive(connect_tcp(port), "at last") == "at last");
   CHECK_THAT(slurp(box.vm("demo") / "runner.log"), ContainsSubstring("ulimit -n"));
   CHECK(box.state("demo") == "running");
+}
+
+TEST_CASE("clients that never read leave the runner the descriptors to be reached and stopped by", "[e2e][publish]") {
+  const Sandbox box;
+  const uint16_t port = free_port();
+  box.must(box.boot_arguments("demo", {"--publish", text(port) + ":7"}),
+           {.prefix = {"/bin/sh", "-c", "ulimit -n 128; exec \"$@\"", "sh"}});
+  std::vector<Fd> clients;
+  for (int i = 0; i < 50; ++i) {
+    clients.push_back(connect_tcp(port));
+    REQUIRE(clients.back());
+  }
+  for (const auto& client : clients) send_until_full(client, 50ms);
+  CHECK(box.run({"vsock-connect", "demo", "7"}, {.input = "x"}).out == "x");
+  const std::string other = text(free_port());
+  box.must({"publish", "demo", other + ":80"});
+  box.must({"unpublish", "demo", other});
+  box.must({"stop", "demo"});
+}
+
+TEST_CASE("clients that come and go beside a full table of descriptors are served or wait, and none is refused",
+          "[e2e][publish]") {
+  const Sandbox box;
+  const uint16_t port = free_port();
+  box.must(box.boot_arguments("demo", {"--publish", text(port) + ":7"}),
+           {.prefix = {"/bin/sh", "-c", "ulimit -n 128; exec \"$@\"", "sh"}});
+  std::vector<Fd> clients;
+  for (int i = 0; i < 100; ++i) {
+    clients.push_back(connect_tcp(port));
+    REQUIRE(clients.back());
+    send_all(clients.back(), "x");
+  }
+  size_t served = 0;
+  while (readable(clients[served].get(), 500ms)) ++served;
+  for (size_t i = 0; i < 20; ++i) {
+    clients[i].reset();
+    REQUIRE(receive(clients[served + i], 1) == "x");
+  }
+  CHECK(json_value(box.inspect("demo"), "refused") == "0");
 }
 
 }  // namespace mvm::test

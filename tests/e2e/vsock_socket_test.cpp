@@ -65,6 +65,25 @@ TEST_CASE("whatever is not CONNECT is closed and harms nobody", "[e2e][vsock-soc
   CHECK_THAT(receive_line(client), StartsWith("OK "));
 }
 
+TEST_CASE("a burst of vsock.sock's clients beyond the runner's descriptors waits, and none is refused",
+          "[e2e][vsock-socket]") {
+  const Sandbox box;
+  box.must(box.boot_arguments("demo"), {.prefix = {"/bin/sh", "-c", "ulimit -n 128; exec \"$@\"", "sh"}});
+  const std::string path = box.field("demo", "vsock_socket");
+  std::vector<Fd> clients;
+  for (int i = 0; i < 200; ++i) {
+    clients.push_back(connect_unix(path));
+    REQUIRE(clients.back());
+    send_all(clients.back(), "CONNECT 7\nx");
+  }
+  CHECK(box.run({"vsock-connect", "demo", "7"}, {.input = "x"}).out == "x");
+  for (auto& client : clients) {
+    CHECK_THAT(receive_line(client), StartsWith("OK "));
+    CHECK(receive(client, 1) == "x");
+    client.reset();
+  }
+}
+
 TEST_CASE("the sockets are for their user alone and have short paths", "[e2e][vsock-socket]") {
   const Sandbox box;
   box.must_boot(std::string(63, 'n'));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "forward/port_forwarder.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -247,6 +248,36 @@ TEST_CASE("a client's socket is sent without delay") {
   REQUIRE(::getsockopt(far, IPPROTO_TCP, TCP_NODELAY, &on, &size) == 0);
   CHECK(on != 0);
   loop.run([&] { forwarder.reset(); });
+}
+
+TEST_CASE(
+    "descriptors that run short again and again are logged once in ten seconds, and clients are served each time") {
+  const TempDir dir;
+  REQUIRE(log::to_file(dir / "log", log::Level::info, false));
+  Guest guest;
+  LoopThread loop;
+  Published published(loop, guest);
+  for (int episode = 1; episode <= 3; ++episode) {
+    UniqueFd client(::socket(AF_INET, SOCK_STREAM, 0));
+    set_deadline(client.get());
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    const rlimit none{0, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    const sockaddr_in address = loopback(published.port);
+    const int connected = ::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    // The loop has looked at its sockets since.
+    for (int turn = 0; turn < 3; ++turn) loop.run([] {});
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    REQUIRE(connected == 0);
+    guest.wait_for_port(episode);
+    UniqueFd inside = guest.take();
+    send_all(client.get(), "at last");
+    CHECK(receive(inside.get(), 7) == "at last");
+  }
+  const std::string text = slurp(dir / "log");
+  CHECK(std::count(text.begin(), text.end(), '\n') == 2);
+  CHECK_THAT(text, ContainsSubstring("cannot accept clients: ") && ContainsSubstring("accepts clients again"));
 }
 
 TEST_CASE("without free descriptors accepting backs off, says so once and recovers by itself") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "forward/vsock_socket.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -119,6 +120,21 @@ TEST_CASE("a guest port that nobody listens on closes the client without an answ
   send_all(client.get(), "CONNECT 8\n");
   CHECK(receive_to_end(client.get()).empty());
   CHECK_THAT(slurp(dir / "log"), ContainsSubstring("vsock.sock: guest port 8: nobody listens; the client was closed"));
+}
+
+TEST_CASE("refusals that come fast are logged once a second, with the number of those that were not") {
+  const TempDir dir;
+  REQUIRE(log::to_file(dir / "log", log::Level::info, false));
+  Server server(dir / "vsock.sock");
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 200; ++i) {
+    UniqueFd client = unix_connect(dir / "vsock.sock");
+    send_all(client.get(), "CONNECT 8\n");
+    CHECK(receive_to_end(client.get()).empty());
+  }
+  const auto took = std::chrono::steady_clock::now() - began;
+  const std::string text = slurp(dir / "log");
+  CHECK(std::count(text.begin(), text.end(), '\n') <= 1 + took / std::chrono::seconds(1));
 }
 
 TEST_CASE("garbage, a line too long and an early end close the client, and the next one is served") {

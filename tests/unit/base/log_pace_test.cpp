@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "forward/log_pace.hpp"
+#include "base/log_pace.hpp"
 
 #include "support/catch.hpp"
 
