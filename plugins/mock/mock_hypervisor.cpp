@@ -53,6 +53,13 @@ MockHypervisor::~MockHypervisor() {
   loop_.finish();
 }
 
+void MockHypervisor::crash_if_told(const std::string& name, Verb verb) {
+  if (table_.get(name).name().empty()) return;
+  const std::lock_guard lock(mutex_);
+  const auto found = crashes_in_.find(name);
+  if (found != crashes_in_.end() && found->second == verb) crash();
+}
+
 template <class Done, class Fn>
 void MockHypervisor::with_guest(std::string name, Done done, Fn fn) {
   loop_.post([this, name = std::move(name), done = std::move(done), fn = std::move(fn)] {
@@ -83,7 +90,11 @@ void MockHypervisor::boot(Bytes vm_spec, Completion done) {
   Shares shares = shares_at_boot(spec);
   const v1::VmInfo info = starting(spec, shares);
   auto guest = std::make_shared<Guest>(ground_, spec, options, std::move(shares));
-  table_.add(info, options.crash);
+  table_.add(info);
+  {
+    const std::lock_guard lock(mutex_);
+    crashes_in_[spec.name()] = options.crash;
+  }
   host_.log(MVM_LOG_DEBUG, "vm " + spec.name() + ": boots");
   loop_.post([this, guest = std::move(guest), name = spec.name(), done = std::move(done)] {
     guests_.emplace(name, guest);
@@ -93,7 +104,7 @@ void MockHypervisor::boot(Bytes vm_spec, Completion done) {
 
 void MockHypervisor::stop(Bytes stop_request, Completion done) {
   const auto request = parse<v1::StopRequest>(stop_request);
-  if (table_.crashes_in(request.name(), Verb::stop)) crash();
+  crash_if_told(request.name(), Verb::stop);
   with_guest(request.name(), std::move(done), [request](Guest& guest, const Completion& d) {
     guest.stop(request.force(), std::chrono::milliseconds(request.timeout_ms()), d);
   });
@@ -101,7 +112,7 @@ void MockHypervisor::stop(Bytes stop_request, Completion done) {
 
 void MockHypervisor::vsock_connect(Bytes request, FdCompletion done) {
   const auto r = parse<v1::VsockConnectRequest>(request);
-  if (table_.crashes_in(r.name(), Verb::vsock_connect)) crash();
+  crash_if_told(r.name(), Verb::vsock_connect);
   with_guest(r.name(), std::move(done), [r](Guest& guest, const FdCompletion& d) {
     guest.connect(r.port(), std::chrono::milliseconds(r.timeout_ms()), d);
   });
@@ -109,7 +120,7 @@ void MockHypervisor::vsock_connect(Bytes request, FdCompletion done) {
 
 void MockHypervisor::share_dir(Bytes request, Completion done) {
   const auto r = parse<v1::ShareDirRequest>(request);
-  if (table_.crashes_in(r.name(), Verb::share_dir)) crash();
+  crash_if_told(r.name(), Verb::share_dir);
   with_guest(r.name(), std::move(done), [r](Guest& guest, const Completion& d) { guest.share(r.share(), d); });
 }
 

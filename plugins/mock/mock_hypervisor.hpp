@@ -4,13 +4,16 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "guest/event_loop.hpp"
 #include "guest/guest.hpp"
-#include "guest/vm_table.hpp"
+#include "guest/options.hpp"
 #include "mvm/host_ports.hpp"
 #include "mvm/plugin.hpp"
+#include "mvm/v1/hypervisor.pb.h"
+#include "mvm/vm_table.hpp"
 
 namespace mvm::mock {
 
@@ -31,6 +34,8 @@ class MockHypervisor final : public Hypervisor, public CanUnshareDir, public Can
   void guest_listen(uint32_t port, OnConnect on_connect) override;
 
  private:
+  // Where the VM's option crash names this verb: brings the process down.
+  void crash_if_told(const std::string& name, Verb verb);
   // On the loop: calls fn(guest), or fails with MVM_ERR_NOT_FOUND.
   template <class Done, class Fn>
   void with_guest(std::string name, Done done, Fn fn);
@@ -38,10 +43,12 @@ class MockHypervisor final : public Hypervisor, public CanUnshareDir, public Can
   Host host_;
   EventLoop loop_;  // before what lives on it
   HostPorts host_ports_;
-  VmTable table_;
+  VmTable<v1::VmList> table_;
   Connections consoles_;
   Ground ground_;
   std::map<std::string, std::shared_ptr<Guest>> guests_;
+  std::mutex mutex_;
+  std::map<std::string, Verb> crashes_in_;  // of the last VM of each name
 };
 
 }  // namespace mvm::mock

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spec_check.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include "guest/options.hpp"
 #include "mvm/ext/guest_connect.h"
@@ -17,6 +12,7 @@
 #include "mvm/ext/unshare_dir.h"
 #include "mvm/features.h"
 #include "mvm/hypervisor.hpp"
+#include "mvm/spec_check.hpp"
 
 namespace mvm::mock {
 namespace {
@@ -24,45 +20,14 @@ namespace {
 constexpr uint32_t max_cpus = 64;
 constexpr uint64_t min_memory_bytes = uint64_t{16} << 20;
 constexpr uint64_t max_memory_bytes = uint64_t{1} << 40;
-constexpr size_t max_name_bytes = 63;
-
-void check_name(const std::string& name) {
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  const bool ok = !name.empty() && name.size() <= max_name_bytes && plain(name[0]) &&
-                  std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-'; });
-  if (!ok) throw Error(MVM_ERR_INVALID, "vm \"" + name + "\": is not a name of the form [a-z0-9][a-z0-9-]{0,62}");
-}
-
-void check_features(const v1::VmSpec& spec) {
-  for (const std::string& feature : spec.required_features()) {
-    if (feature == MVM_FEATURE_DISK_OVERLAY) continue;
-    throw Error(MVM_ERR_UNSUPPORTED, "feature \"" + feature + "\": required, and unknown to the mock (MVM-P12)");
-  }
-}
-
-mvm_status status_of(int error) {
-  if (error == ENOENT || error == ENOTDIR) return MVM_ERR_NOT_FOUND;
-  return error == EACCES || error == EPERM || error == EROFS ? MVM_ERR_DENIED : MVM_ERR_INVALID;
-}
-
-void check_file(const std::string& what, const std::string& path, int flags) {
-  // O_NONBLOCK: a FIFO must not hold the caller up.
-  const UniqueFd file(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC));
-  struct stat info {};
-  if (!file || ::fstat(file.get(), &info) != 0) {
-    const int error = errno;
-    throw Error(status_of(error), what + " " + path + ": " + std::strerror(error));
-  }
-  if (S_ISDIR(info.st_mode)) throw Error(MVM_ERR_INVALID, what + " " + path + ": is a directory");
-}
 
 void check_files(const v1::VmSpec& spec) {
   if (spec.kernel().empty()) throw Error(MVM_ERR_INVALID, "kernel: none was given");
-  check_file("kernel", spec.kernel(), O_RDONLY);
-  if (!spec.initrd().empty()) check_file("initrd", spec.initrd(), O_RDONLY);
+  open_file("kernel " + spec.kernel(), spec.kernel(), O_RDONLY);
+  if (!spec.initrd().empty()) open_file("initrd " + spec.initrd(), spec.initrd(), O_RDONLY);
   for (const v1::Disk& disk : spec.disks()) {
-    check_file("disk", disk.path(), disk.read_only() ? O_RDONLY : O_RDWR);
-    if (!disk.base().empty()) check_file("disk", disk.base(), O_RDONLY);
+    open_file("disk " + disk.path(), disk.path(), disk.read_only() ? O_RDONLY : O_RDWR);
+    if (!disk.base().empty()) open_file("disk " + disk.base(), disk.base(), O_RDONLY);
   }
 }
 
@@ -93,8 +58,8 @@ v1::HypervisorInfo describe() {
 }
 
 void check_spec(const v1::VmSpec& spec) {
-  check_features(spec);
-  check_name(spec.name());
+  check_features(spec.required_features(), "the mock", {MVM_FEATURE_DISK_OVERLAY});
+  check_vm_name(spec.name());
   if (spec.cpus() < 1 || spec.cpus() > max_cpus) {
     throw Error(MVM_ERR_INVALID, "cpus: " + std::to_string(spec.cpus()) + " is not 1 to " + std::to_string(max_cpus));
   }

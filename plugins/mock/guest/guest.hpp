@@ -17,9 +17,10 @@
 #include "guest_services.hpp"
 #include "mvm/host_ports.hpp"
 #include "mvm/plugin.hpp"
+#include "mvm/v1/hypervisor.pb.h"
+#include "mvm/vm_table.hpp"
 #include "options.hpp"
 #include "shares.hpp"
-#include "vm_table.hpp"
 
 namespace mvm::mock {
 
@@ -28,7 +29,7 @@ struct Ground {
   boost::asio::io_context& loop;
   Host host;
   HostPorts& host_ports;
-  VmTable& table;
+  VmTable<v1::VmList>& table;
   Connections& consoles;  // these outlast their guests until their last words are taken
   std::function<void(const std::string& name)> on_gone;
 };

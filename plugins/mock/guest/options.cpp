@@ -5,36 +5,25 @@
 #include <charconv>
 #include <limits>
 #include <string_view>
-#include <utility>
 
-#include "mvm/hypervisor.hpp"
+#include "mvm/options.hpp"
 
 namespace mvm::mock {
 namespace {
 
-// One key's value, with what an error has to name.
-struct Value {
-  std::string_view key;
-  std::string_view text;
-
-  [[noreturn]] void refuse(std::string_view wanted) const {
-    throw Error(MVM_ERR_INVALID,
-                "option " + std::string(key) + ": \"" + std::string(text) + "\" is not " + std::string(wanted));
-  }
-};
-
-uint64_t number(const Value& value, std::string_view text, uint64_t min, uint64_t max, std::string_view wanted) {
+uint64_t number(const OptionValue& value, std::string_view text, uint64_t min, uint64_t max, std::string_view wanted) {
   uint64_t n = 0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), n);
   if (failed != std::errc() || end != text.data() + text.size() || n < min || n > max) value.refuse(wanted);
   return n;
 }
 
-Options::Delay delay(const Value& value, std::string_view text, std::string_view wanted = "a number of milliseconds") {
+Options::Delay delay(const OptionValue& value, std::string_view text,
+                     std::string_view wanted = "a number of milliseconds") {
   return Options::Delay(number(value, text, 0, std::numeric_limits<uint32_t>::max(), wanted));
 }
 
-uint32_t port(const Value& value, std::string_view text, std::string_view wanted = "a vsock port") {
+uint32_t port(const OptionValue& value, std::string_view text, std::string_view wanted = "a vsock port") {
   return static_cast<uint32_t>(number(value, text, 1, std::numeric_limits<uint32_t>::max() - 1, wanted));
 }
 
@@ -43,7 +32,7 @@ struct Halves {
   std::string_view second;
 };
 
-Halves halves(const Value& value, std::string_view text, std::string_view wanted) {
+Halves halves(const OptionValue& value, std::string_view text, std::string_view wanted) {
   const size_t colon = text.find(':');
   if (colon == std::string_view::npos) value.refuse(wanted);
   return {text.substr(0, colon), text.substr(colon + 1)};
@@ -59,20 +48,16 @@ void each(std::string_view list, Fn&& fn) {
   }
 }
 
-Verb verb(const Value& value) {
-  if (value.text == "boot") return Verb::boot;
-  if (value.text == "stop") return Verb::stop;
-  if (value.text == "vsock_connect") return Verb::vsock_connect;
-  if (value.text == "share_dir") return Verb::share_dir;
-  value.refuse("boot, stop, vsock_connect or share_dir");
+Verb verb(const OptionValue& value) {
+  return value.one_of<Verb>({{"boot", Verb::boot},
+                             {"stop", Verb::stop},
+                             {"vsock_connect", Verb::vsock_connect},
+                             {"share_dir", Verb::share_dir}});
 }
 
-bool flag(const Value& value) {
-  if (value.text != "0" && value.text != "1") value.refuse("0 or 1");
-  return value.text == "1";
-}
+bool flag(const OptionValue& value) { return value.one_of<bool>({{"0", false}, {"1", true}}); }
 
-void add_late_ports(Options& o, const Value& v) {
+void add_late_ports(Options& o, const OptionValue& v) {
   constexpr std::string_view wanted = "PORT:MS";
   each(v.text, [&](std::string_view item) {
     const auto [p, ms] = halves(v, item, wanted);
@@ -80,7 +65,7 @@ void add_late_ports(Options& o, const Value& v) {
   });
 }
 
-void add_slow_ports(Options& o, const Value& v) {
+void add_slow_ports(Options& o, const OptionValue& v) {
   constexpr std::string_view wanted = "PORT:BYTES_PER_S";
   each(v.text, [&](std::string_view item) {
     const auto [p, rate] = halves(v, item, wanted);
@@ -88,18 +73,12 @@ void add_slow_ports(Options& o, const Value& v) {
   });
 }
 
-void set_guest_call(Options& o, const Value& v) {
+void set_guest_call(Options& o, const OptionValue& v) {
   const auto [p, text] = halves(v, v.text, "PORT:TEXT");
   o.guest_call = GuestCall{port(v, p, "PORT:TEXT"), std::string(text)};
 }
 
-struct Key {
-  const char* name;
-  const char* help;
-  void (*set)(Options& o, const Value& v);
-};
-
-constexpr Key keys[] = {
+constexpr Option<Options> keys[] = {
     {"boot-delay", "MS: how long the guest takes to boot", [](auto& o, auto& v) { o.boot_delay = delay(v, v.text); }},
     {"boot-error", "TEXT: boot fails with it", [](auto& o, auto& v) { o.boot_error = v.text; }},
     {"connect-delay", "MS: how long each vsock connection takes",
@@ -127,34 +106,16 @@ constexpr Key keys[] = {
      [](auto& o, auto& v) { o.stop_delay = delay(v, v.text); }},
 };
 
-[[noreturn]] void refuse_key(const std::string& name) {
-  std::string text = "option " + name + ": unknown; the mock knows";
-  const char* separator = " ";
-  for (const Key& key : keys) text += std::exchange(separator, ", ") + std::string(key.name);
-  throw Error(MVM_ERR_INVALID, text);
-}
-
 }  // namespace
 
 Options parse_options(const google::protobuf::Map<std::string, std::string>& options) {
   Options parsed;
   for (const auto& [name, text] : options) {
-    const auto* const key =
-        std::find_if(std::begin(keys), std::end(keys), [&name = name](const Key& k) { return name == k.name; });
-    if (key == std::end(keys)) refuse_key(name);
-    key->set(parsed, Value{key->name, text});
+    if (!set_option(parsed, keys, name, text)) throw unknown_option("the mock", name, keys);
   }
   return parsed;
 }
 
-std::vector<v1::OptionInfo> describe_options() {
-  std::vector<v1::OptionInfo> infos;
-  for (const Key& key : keys) {
-    v1::OptionInfo& info = infos.emplace_back();
-    info.set_key(key.name);
-    info.set_help(key.help);
-  }
-  return infos;
-}
+std::vector<v1::OptionInfo> describe_options() { return mvm::describe_options<v1::OptionInfo>(keys); }
 
 }  // namespace mvm::mock

@@ -11,6 +11,7 @@
 #include "guest/event_loop.hpp"
 #include "guest/guest.hpp"
 #include "mvm/v1/hypervisor.pb.h"
+#include "mvm/vm_table.hpp"
 #include "script.hpp"
 
 namespace mvm::vz_double {
@@ -123,7 +124,7 @@ class Machine::Impl {
       guest_ = std::make_shared<mock::Guest>(ground_, spec_of(spec), options_of(spec.cmdline), shares_of(spec));
       v1::VmInfo info;
       info.set_name(guest_name);
-      table_.add(info, mock::Verb::none);
+      table_.add(info);
     } catch (const std::exception& e) {
       pump_.reset();
       guest_.reset();
@@ -221,7 +222,7 @@ class Machine::Impl {
   const mvm_host host_{sizeof(mvm_host), MVM_ABI_MAJOR, MVM_ABI_MINOR, this,   &log_enabled,
                        nullptr,          &event,        &console_open, nullptr};
   mock::EventLoop loop_{Host(&host_)};
-  mock::VmTable table_;
+  VmTable<v1::VmList> table_;
   HostPorts host_ports_;
   mock::Connections consoles_;
   mock::Ground ground_{loop_.context(), Host(&host_), host_ports_,
