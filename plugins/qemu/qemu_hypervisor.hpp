@@ -10,9 +10,10 @@
 
 #include "machine/event_loop.hpp"
 #include "machine/machine.hpp"
-#include "machine/vm_table.hpp"
 #include "mvm/host_ports.hpp"
 #include "mvm/plugin.hpp"
+#include "mvm/v1/hypervisor.pb.h"
+#include "mvm/vm_table.hpp"
 #include "share/sharing_support.hpp"
 
 namespace mvm::qemu {
@@ -44,7 +45,7 @@ class QemuHypervisor final : public Hypervisor, public CanUnshareDir, public Can
   Host host_;
   EventLoop loop_;  // before what lives on it
   HostPorts host_ports_;
-  VmTable table_;
+  VmTable<v1::VmList> table_;
   Ground ground_;
   std::map<std::string, std::shared_ptr<Machine>> machines_;
   std::once_flag looked_for_sharing_;

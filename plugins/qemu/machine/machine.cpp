@@ -87,7 +87,7 @@ void Machine::launch(Accelerator accelerator) {
                              ground_.patience);
   console_.reset();
   shares_.plug_into(qemu_);
-  ground_.table.set_pid(plan_.spec.name(), qemu_->pid());
+  ground_.table.change(plan_.spec.name(), [pid = qemu_->pid()](v1::VmInfo& vm) { vm.set_hypervisor_pid(pid); });
   ground_.host.log(MVM_LOG_INFO, named("QEMU with " + std::string(name_of(accelerator)) + ", process " +
                                        std::to_string(qemu_->pid())));
 }

@@ -16,10 +16,10 @@
 #include "accelerator.hpp"
 #include "mvm/host_ports.hpp"
 #include "mvm/plugin.hpp"
+#include "mvm/vm_table.hpp"
 #include "options.hpp"
 #include "qemu_process.hpp"
 #include "share_slots.hpp"
-#include "vm_table.hpp"
 #include "vsock/vsock_device.hpp"
 
 namespace mvm::qemu {
@@ -29,7 +29,7 @@ struct Ground {
   boost::asio::io_context& loop;
   Host host;
   HostPorts& host_ports;
-  VmTable& table;
+  VmTable<v1::VmList>& table;
   std::string state_dir;
   QemuProcess::Patience patience = QemuProcess::usual_patience;
   AcceleratorChoice::Setting accelerators;

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <set>
 #include <string>
 #include <string_view>
@@ -17,26 +15,11 @@
 #include "limits.hpp"
 #include "mvm/features.h"
 #include "mvm/hypervisor.hpp"
+#include "mvm/spec_check.hpp"
 #include "qcow2_header.hpp"
 
 namespace mvm::qemu {
 namespace {
-
-constexpr size_t max_name_bytes = 63;
-
-void check_name(const std::string& name) {
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  const bool ok = !name.empty() && name.size() <= max_name_bytes && plain(name[0]) &&
-                  std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-'; });
-  if (!ok) throw Error(MVM_ERR_INVALID, "vm \"" + name + "\": is not a name of the form [a-z0-9][a-z0-9-]{0,62}");
-}
-
-void check_features(const v1::VmSpec& spec) {
-  for (const std::string& feature : spec.required_features()) {
-    if (feature == MVM_FEATURE_DISK_OVERLAY) continue;
-    throw Error(MVM_ERR_UNSUPPORTED, "feature \"" + feature + "\": required, and unknown to the qemu plugin (MVM-P12)");
-  }
-}
 
 std::string in_mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
@@ -51,47 +34,11 @@ void check_sizes(const v1::VmSpec& spec) {
   }
 }
 
-mvm_status status_of(int error) {
-  if (error == ENOENT || error == ENOTDIR) return MVM_ERR_NOT_FOUND;
-  return error == EACCES || error == EPERM || error == EROFS ? MVM_ERR_DENIED : MVM_ERR_INVALID;
-}
-
-struct OpenFile {
-  UniqueFd fd;
-  struct stat info {};
-};
-
-OpenFile open_file(const std::string& subject, const std::string& path, int flags) {
-  // O_NONBLOCK: a FIFO must not hold the caller up.
-  OpenFile file{UniqueFd(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC)), {}};
-  if (!file.fd || ::fstat(file.fd.get(), &file.info) != 0) {
-    const int error = errno;
-    throw Error(status_of(error), subject + ": " + std::strerror(error));
-  }
-  if (S_ISDIR(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is a directory");
-  return file;
-}
-
-std::string head_of(const std::string& subject, const OpenFile& file, size_t size) {
-  std::string head(size, '\0');
-  const ssize_t n = ::pread(file.fd.get(), head.data(), head.size(), 0);
-  if (n < 0) throw Error(MVM_ERR_INVALID, subject + ": " + std::strerror(errno));
-  head.resize(static_cast<size_t>(n));
-  return head;
-}
-
-OpenFile open_regular(const std::string& subject, const std::string& path) {
-  OpenFile file = open_file(subject, path, O_RDONLY);
-  if (!S_ISREG(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is not a regular file");
-  if (file.info.st_size == 0) throw Error(MVM_ERR_INVALID, subject + ": is empty");
-  return file;
-}
-
 void check_kernel(const v1::VmSpec& spec, Architecture host) {
   if (spec.kernel().empty()) throw Error(MVM_ERR_INVALID, "kernel: none was given");
   const std::string subject = "kernel " + spec.kernel();
-  const OpenFile file = open_regular(subject, spec.kernel());
-  check_kernel_head(spec.kernel(), head_of(subject, file, kernel_head_bytes), host);
+  const OpenFile file = open_regular_file(subject, spec.kernel());
+  check_kernel_head(spec.kernel(), read_head(subject, file, kernel_head_bytes), host);
 }
 
 void check_disk(const v1::Disk& disk, bool backing_files) {
@@ -103,7 +50,7 @@ void check_disk(const v1::Disk& disk, bool backing_files) {
     throw Error(MVM_ERR_INVALID, subject + ": is neither a regular file nor a block device");
   }
   if (disk.format() == v1::DISK_FORMAT_QCOW2) {
-    check_qcow2_head(disk.path(), head_of(subject, file, qcow2_head_bytes), backing_files);
+    check_qcow2_head(disk.path(), read_head(subject, file, qcow2_head_bytes), backing_files);
   }
 }
 
@@ -118,7 +65,7 @@ void check_overlay(const v1::Disk& disk, bool backing_files) {
   if (disk.read_only()) throw Error(MVM_ERR_INVALID, subject + ": is an overlay, which cannot be read-only");
   const OpenFile file = open_file(subject, disk.path(), O_RDWR);
   if (!S_ISREG(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is not a regular file");
-  if (file.info.st_size > 0) check_qcow2_head(disk.path(), head_of(subject, file, qcow2_head_bytes), true);
+  if (file.info.st_size > 0) check_qcow2_head(disk.path(), read_head(subject, file, qcow2_head_bytes), true);
 }
 
 void check_disks(const v1::VmSpec& spec, bool backing_files) {
@@ -173,11 +120,11 @@ void check_share_tag(const std::string& tag) {
 }
 
 void check_spec(const v1::VmSpec& spec, bool backing_files, Architecture host) {
-  check_features(spec);
-  check_name(spec.name());
+  check_features(spec.required_features(), "the qemu plugin", {MVM_FEATURE_DISK_OVERLAY});
+  check_vm_name(spec.name());
   check_sizes(spec);
   check_kernel(spec, host);
-  if (!spec.initrd().empty()) open_regular("initrd " + spec.initrd(), spec.initrd());
+  if (!spec.initrd().empty()) open_regular_file("initrd " + spec.initrd(), spec.initrd());
   check_disks(spec, backing_files);
   check_shares(spec);
   check_mac(spec.network());

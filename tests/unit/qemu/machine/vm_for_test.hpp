@@ -12,6 +12,7 @@
 
 #include "machine/event_loop.hpp"
 #include "machine/machine.hpp"
+#include "mvm/vm_table.hpp"
 
 namespace mvm::test {
 
@@ -97,7 +98,7 @@ class TestVm {
   HostDouble host;
   qemu::EventLoop loop;
   HostPorts ports;
-  qemu::VmTable table;
+  VmTable<v1::VmList> table;
   qemu::Ground ground;
   std::shared_ptr<qemu::Machine> machine;
   v1::VmSpec spec;
