@@ -341,9 +341,7 @@ Problem Machine::show(const std::string& tag) {
   return vm_->share_under(live_tag, live);
 }
 
-void Machine::shares_changed() {
-  ground_.table.change(name(), [this](v1::VmInfo& vm) { vm.mutable_shares()->Assign(shares_.begin(), shares_.end()); });
-}
+void Machine::shares_changed() { ground_.table.set_shares(name(), shares_); }
 
 // ---- pause
 
@@ -453,8 +451,6 @@ v1::VmState Machine::state() const {
   return held_ ? v1::VM_STATE_PAUSED : v1::VM_STATE_RUNNING;
 }
 
-void Machine::update_state() {
-  ground_.table.change(name(), [state = state()](v1::VmInfo& vm) { vm.set_state(state); });
-}
+void Machine::update_state() { ground_.table.set_state(name(), state()); }
 
 }  // namespace mvm::apple_vz

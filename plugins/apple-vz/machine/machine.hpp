@@ -15,7 +15,8 @@
 #include "bridge/virtual_machine.hpp"
 #include "mvm/host_ports.hpp"
 #include "mvm/plugin.hpp"
-#include "vm_table.hpp"
+#include "mvm/v1/hypervisor.pb.h"
+#include "mvm/vm_table.hpp"
 
 namespace mvm::apple_vz {
 
@@ -36,7 +37,7 @@ class Machine;
 struct Ground {
   Host host;
   HostPorts host_ports;
-  VmTable table;
+  VmTable<v1::VmList> table;
   std::string state_dir;
   Patience patience;
   std::function<void(const Machine& machine)> on_gone;  // the last that a machine does

@@ -1,54 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.hpp"
 
-#include <algorithm>
 #include <charconv>
-#include <iterator>
 #include <string_view>
-#include <utility>
 
-#include "mvm/hypervisor.hpp"
+#include "mvm/options.hpp"
 
 namespace mvm::apple_vz {
 namespace {
 
-// One key's value, with what an error has to name.
-struct Value {
-  std::string_view key;
-  std::string_view text;
-
-  [[noreturn]] void refuse(std::string_view wanted) const {
-    throw Error(MVM_ERR_INVALID,
-                "option " + std::string(key) + ": \"" + std::string(text) + "\" is not " + std::string(wanted));
-  }
-};
-
-Caching caching(const Value& value) {
-  if (value.text == "cached") return Caching::cached;
-  if (value.text == "uncached") return Caching::uncached;
-  if (value.text == "automatic") return Caching::automatic;
-  value.refuse("cached, uncached or automatic");
+Caching caching(const OptionValue& value) {
+  return value.one_of<Caching>(
+      {{"cached", Caching::cached}, {"uncached", Caching::uncached}, {"automatic", Caching::automatic}});
 }
 
-Synchronization synchronization(const Value& value) {
-  if (value.text == "fsync") return Synchronization::fsync;
-  if (value.text == "full") return Synchronization::full;
-  if (value.text == "none") return Synchronization::none;
-  value.refuse("fsync, full or none");
+Synchronization synchronization(const OptionValue& value) {
+  return value.one_of<Synchronization>(
+      {{"fsync", Synchronization::fsync}, {"full", Synchronization::full}, {"none", Synchronization::none}});
 }
 
-bool yes(const Value& value) {
-  if (value.text != "yes" && value.text != "no") value.refuse("yes or no");
-  return value.text == "yes";
-}
+bool yes(const OptionValue& value) { return value.one_of<bool>({{"yes", true}, {"no", false}}); }
 
-struct DiskKey {
-  const char* name;
-  const char* help;
-  void (*set)(DiskOptions& o, const Value& v);
-};
-
-constexpr DiskKey disk_keys[] = {
+constexpr Option<DiskOptions> disk_keys[] = {
     {"disk-cache", "cached|uncached|automatic: the host's cache for disks (cached); disk-cache.N: for the Nth, from 0",
      [](auto& o, auto& v) { o.caching = caching(v); }},
     {"disk-sync",
@@ -56,26 +29,12 @@ constexpr DiskKey disk_keys[] = {
      [](auto& o, auto& v) { o.synchronization = synchronization(v); }},
 };
 
-struct Key {
-  const char* name;
-  const char* help;
-  void (*set)(Options& o, const Value& v);
-};
-
-constexpr Key keys[] = {
+constexpr Option<Options> keys[] = {
     {"nested", "yes|no: the guest may run virtual machines itself (no; macOS 15, M3 or later)",
      [](auto& o, auto& v) { o.nested = yes(v); }},
     {"rosetta", "yes|no: Rosetta as share \"rosetta\", for x86-64 programs in the guest (no; macOS 13, Apple silicon)",
      [](auto& o, auto& v) { o.rosetta = yes(v); }},
 };
-
-[[noreturn]] void refuse_key(const std::string& name) {
-  std::string text = "option " + name + ": unknown; apple-vz knows";
-  const char* separator = " ";
-  for (const DiskKey& key : disk_keys) text += std::exchange(separator, ", ") + std::string(key.name);
-  for (const Key& key : keys) text += std::exchange(separator, ", ") + std::string(key.name);
-  throw Error(MVM_ERR_INVALID, text);
-}
 
 // The options that "disk-cache" or "disk-cache.1" is for; null when the end of the name is no number.
 DiskOptions* options_for(Options& options, std::string_view rest) {
@@ -87,11 +46,11 @@ DiskOptions* options_for(Options& options, std::string_view rest) {
 }
 
 bool set_disk_option(Options& options, const std::string& name, const std::string& text) {
-  for (const DiskKey& key : disk_keys) {
+  for (const Option<DiskOptions>& key : disk_keys) {
     if (!name.starts_with(key.name)) continue;
     DiskOptions* const of = options_for(options, std::string_view(name).substr(std::string_view(key.name).size()));
     if (of == nullptr) continue;
-    key.set(*of, Value{name, text});
+    key.set(*of, OptionValue{name, text});
     return true;
   }
   return false;
@@ -102,22 +61,13 @@ void put(const DiskOptions& options, DiskPlan& disk) {
   if (options.synchronization) disk.synchronization = *options.synchronization;
 }
 
-void add_info(std::vector<v1::OptionInfo>& infos, const char* name, const char* help) {
-  v1::OptionInfo& info = infos.emplace_back();
-  info.set_key(name);
-  info.set_help(help);
-}
-
 }  // namespace
 
 Options parse_options(const google::protobuf::Map<std::string, std::string>& options) {
   Options parsed;
   for (const auto& [name, text] : options) {
-    if (set_disk_option(parsed, name, text)) continue;
-    const auto* const key =
-        std::find_if(std::begin(keys), std::end(keys), [&name = name](const Key& k) { return name == k.name; });
-    if (key == std::end(keys)) refuse_key(name);
-    key->set(parsed, Value{key->name, text});
+    if (set_disk_option(parsed, name, text) || set_option(parsed, keys, name, text)) continue;
+    throw unknown_option("apple-vz", name, disk_keys, keys);
   }
   return parsed;
 }
@@ -133,11 +83,6 @@ void apply(const Options& options, std::vector<DiskPlan>& disks) {
   }
 }
 
-std::vector<v1::OptionInfo> describe_options() {
-  std::vector<v1::OptionInfo> infos;
-  for (const DiskKey& key : disk_keys) add_info(infos, key.name, key.help);
-  for (const Key& key : keys) add_info(infos, key.name, key.help);
-  return infos;
-}
+std::vector<v1::OptionInfo> describe_options() { return mvm::describe_options<v1::OptionInfo>(disk_keys, keys); }
 
 }  // namespace mvm::apple_vz

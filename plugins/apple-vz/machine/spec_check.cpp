@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spec_check.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <set>
@@ -13,29 +12,15 @@
 
 #include "kernel_file.hpp"
 #include "mvm/hypervisor.hpp"
+#include "mvm/spec_check.hpp"
 #include "network/dhcp_leases.hpp"
 
 namespace mvm::apple_vz {
 namespace {
 
-constexpr size_t max_name_bytes = 63;
 constexpr size_t max_tag_bytes = 35;  // VZVirtioFileSystemDeviceConfiguration.validateTag
 constexpr uint64_t mib = uint64_t{1} << 20;
 constexpr off_t sector_bytes = 512;
-
-void check_name(const std::string& name) {
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  const bool ok = !name.empty() && name.size() <= max_name_bytes && plain(name[0]) &&
-                  std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-'; });
-  if (!ok) throw Error(MVM_ERR_INVALID, "vm \"" + name + "\": is not a name of the form [a-z0-9][a-z0-9-]{0,62}");
-}
-
-// No feature has a name yet, so any that is required is one too many.
-void check_features(const v1::VmSpec& spec) {
-  if (spec.required_features().empty()) return;
-  throw Error(MVM_ERR_UNSUPPORTED,
-              "feature \"" + spec.required_features(0) + "\": required, and unknown to apple-vz (MVM-P12)");
-}
 
 std::string in_mib(uint64_t bytes) { return std::to_string(bytes / mib) + " MiB"; }
 
@@ -56,45 +41,25 @@ void check_sizes(const v1::VmSpec& spec, const Limits& limits) {
   }
 }
 
-mvm_status status_of(int error) {
-  if (error == ENOENT || error == ENOTDIR) return MVM_ERR_NOT_FOUND;
-  return error == EACCES || error == EPERM || error == EROFS ? MVM_ERR_DENIED : MVM_ERR_INVALID;
-}
-
-struct OpenFile {
-  UniqueFd fd;
-  struct stat info {};
-};
-
-OpenFile open_file(const std::string& subject, const std::string& path, int flags, const char* if_denied = "") {
-  // O_NONBLOCK: a FIFO must not hold the caller up.
-  OpenFile file{UniqueFd(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC)), {}};
-  if (!file.fd || ::fstat(file.fd.get(), &file.info) != 0) {
-    const int error = errno;
-    if (error == EISDIR) throw Error(MVM_ERR_INVALID, subject + ": is a directory");
-    const mvm_status status = status_of(error);
-    throw Error(status, subject + ": " + std::strerror(error) + (status == MVM_ERR_DENIED ? if_denied : ""));
-  }
-  if (S_ISDIR(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is a directory");
-  return file;
-}
-
-OpenFile open_regular(const std::string& subject, const std::string& path) {
-  OpenFile file = open_file(subject, path, O_RDONLY);
-  if (!S_ISREG(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is not a regular file");
-  if (file.info.st_size == 0) throw Error(MVM_ERR_INVALID, subject + ": is empty");
-  return file;
-}
-
 void check_kernel(const v1::VmSpec& spec, Architecture host) {
   if (spec.kernel().empty()) throw Error(MVM_ERR_INVALID, "kernel: none was given");
   const std::string subject = "kernel " + spec.kernel();
-  const OpenFile file = open_regular(subject, spec.kernel());
-  std::string head(kernel_head_bytes, '\0');
-  const ssize_t n = ::pread(file.fd.get(), head.data(), head.size(), 0);
-  if (n < 0) throw Error(MVM_ERR_INVALID, subject + ": " + std::strerror(errno));
-  head.resize(static_cast<size_t>(n));
-  check_kernel_head(spec.kernel(), head, host);
+  const OpenFile file = open_regular_file(subject, spec.kernel());
+  check_kernel_head(spec.kernel(), read_head(subject, file, kernel_head_bytes), host);
+}
+
+OpenFile open_disk(const std::string& subject, const v1::Disk& disk) {
+  if (disk.read_only()) return open_file(subject, disk.path(), O_RDONLY);
+  struct stat info {};
+  if (::stat(disk.path().c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+    throw Error(MVM_ERR_INVALID, subject + ": is a directory");
+  }
+  try {
+    return open_file(subject, disk.path(), O_RDWR);
+  } catch (const Error& e) {
+    if (e.status() != MVM_ERR_DENIED) throw;
+    throw Error(e.status(), std::string(e.what()) + "; say :ro where the guest only has to read it");
+  }
 }
 
 void check_disk(const v1::Disk& disk) {
@@ -105,8 +70,7 @@ void check_disk(const v1::Disk& disk) {
                                          "qemu-img convert -O raw " +
                                          disk.path() + " disk.raw");
   }
-  const OpenFile file = open_file(subject, disk.path(), disk.read_only() ? O_RDONLY : O_RDWR,
-                                  disk.read_only() ? "" : "; say :ro where the guest only has to read it");
+  const OpenFile file = open_disk(subject, disk);
   if (!S_ISREG(file.info.st_mode)) {
     throw Error(MVM_ERR_INVALID, subject + ": is not an image file, which is what this plugin attaches");
   }
@@ -159,17 +123,17 @@ void check_share(const v1::Share& share) {
   struct stat info {};
   if (::stat(share.path().c_str(), &info) != 0) {
     const int error = errno;
-    throw Error(status_of(error), subject + ": " + share.path() + ": " + std::strerror(error));
+    throw Error(status_of_errno(error), subject + ": " + share.path() + ": " + std::strerror(error));
   }
   if (!S_ISDIR(info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": " + share.path() + " is not a directory");
 }
 
 void check_spec(const v1::VmSpec& spec, const Limits& limits, Architecture host) {
-  check_features(spec);
-  check_name(spec.name());
+  check_features(spec.required_features(), "apple-vz");
+  check_vm_name(spec.name());
   check_sizes(spec, limits);
   check_kernel(spec, host);
-  if (!spec.initrd().empty()) open_regular("initrd " + spec.initrd(), spec.initrd());
+  if (!spec.initrd().empty()) open_regular_file("initrd " + spec.initrd(), spec.initrd());
   for (const v1::Disk& disk : spec.disks()) check_disk(disk);
   check_shares(spec);
   check_mac(spec.network());
