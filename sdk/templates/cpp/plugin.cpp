@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: 0BSD
-// The hypervisor @NAME@: one VM, which does nothing yet. "Here" marks where a real one begins. Each verb runs on a
-// thread of its own (mvm/blocking.hpp) and may block; what it throws becomes the caller's error.
-#include <mutex>
-#include <optional>
+// The hypervisor @NAME@: VMs that do nothing yet. "Here" marks where a real one begins. Each verb runs on a thread of
+// its own (mvm/blocking.hpp) and may block; what it throws becomes the caller's error.
 #include <string>
 
-#include <unistd.h>
-
 #include "mvm/blocking.hpp"
+#include "mvm/options.hpp"
 #include "mvm/plugin.hpp"
+#include "mvm/spec_check.hpp"
+#include "mvm/vm_table.hpp"
 
 #include "mvm/v1/hypervisor.pb.h"
 
@@ -17,16 +16,10 @@ namespace {
 namespace v1 = mvm::v1;
 
 void check(const v1::VmSpec& spec) {
-  if (spec.name().empty()) throw mvm::Error(MVM_ERR_INVALID, "spec: has no name");
-  for (const auto& feature : spec.required_features()) {
-    throw mvm::Error(MVM_ERR_UNSUPPORTED, "feature " + feature + ": is not known here");
-  }
-  for (const auto& [key, value] : spec.options()) {
-    throw mvm::Error(MVM_ERR_INVALID, "option " + key + ": is not known here: there are none");
-  }
-  if (::access(spec.kernel().c_str(), R_OK) != 0) {
-    throw mvm::Error(MVM_ERR_NOT_FOUND, "kernel " + spec.kernel() + ": cannot be read");
-  }
+  mvm::check_features(spec.required_features(), "@NAME@");
+  mvm::check_vm_name(spec.name());
+  for (const auto& [key, text] : spec.options()) throw mvm::unknown_option("@NAME@", key);
+  mvm::open_regular_file("kernel " + spec.kernel(), spec.kernel());
 }
 
 class Machine {
@@ -44,38 +37,29 @@ class Machine {
   std::string boot(mvm::Bytes bytes) {
     const auto spec = mvm::parse<v1::VmSpec>(bytes);
     check(spec);
-    const std::lock_guard lock(mutex_);
-    if (vm_) throw mvm::Error(MVM_ERR_BUSY, "vm " + spec.name() + ": one is running already");
-    vm_.emplace();  // Here: start it.
-    vm_->set_name(spec.name());
-    vm_->set_state(v1::VM_STATE_RUNNING);
-    return vm_->SerializeAsString();
+    v1::VmInfo vm;
+    vm.set_name(spec.name());
+    vm.set_state(v1::VM_STATE_RUNNING);
+    vms_.add(vm);  // Here: start it; where that fails, take it out again.
+    return vm.SerializeAsString();
   }
 
   void stop(mvm::Bytes bytes) {
     const auto request = mvm::parse<v1::StopRequest>(bytes);
-    const std::lock_guard lock(mutex_);
-    if (!vm_ || vm_->name() != request.name()) {
+    if (!vms_.remove(request.name())) {  // Here: end it.
       throw mvm::Error(MVM_ERR_NOT_FOUND, "vm " + request.name() + ": is not there");
     }
-    vm_.reset();  // Here: end it.
     v1::VmEvent event;
     event.set_name(request.name());
     event.mutable_exited()->set_reason(v1::EXIT_REASON_HOST_STOP);
     host_.event(event.SerializeAsString());
   }
 
-  std::string list() {
-    v1::VmList list;
-    const std::lock_guard lock(mutex_);
-    if (vm_) *list.add_vms() = *vm_;
-    return list.SerializeAsString();
-  }
+  std::string list() { return vms_.list().SerializeAsString(); }
 
  private:
   mvm::Host host_;
-  std::mutex mutex_;
-  std::optional<v1::VmInfo> vm_;
+  mvm::VmTable<v1::VmList> vms_;
 };
 
 }  // namespace
