@@ -31,6 +31,12 @@ for file in bin/mvmhost lib/mvm/plugins/libmvm-mock.$suffix include/mvm/abi.h sh
   share/doc/mvmhost/plugin-authors.md; do
   [ -f "$usr/$file" ] || die "$file: is not installed"
 done
+# Every header of the SDK is, and what an author is told of them names those for C++.
+while read -r header; do
+  [ -f "$usr/include/$header" ] || die "$header: is not installed"
+  case $header in mvm/hypervisor.hpp | *.h) continue ;; esac  # what the others stand on
+  grep -qF "\`$header\`" "$usr/share/doc/mvmhost/plugin-authors.md" || die "$header: plugin-authors.md does not name it"
+done < <(cd "$source/sdk/include" && find mvm -type f)
 
 export PATH=$usr/bin:$PATH CMAKE_PREFIX_PATH=$usr
 mkdir "$scratch/empty"
