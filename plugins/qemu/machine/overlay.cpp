@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "mvm/hypervisor.hpp"
+#include "mvm/spec_check.hpp"
 #include "qcow2_header.hpp"
 
 namespace mvm::qemu {
@@ -21,28 +22,17 @@ namespace {
   throw Error(MVM_ERR_INTERNAL, "disk " + path + ": " + what + ": " + std::strerror(errno));
 }
 
-struct OpenImage {
-  UniqueFd fd;
-  uint64_t size_bytes;
-};
+OpenFile open_image(const std::string& path, int flags) { return open_file("disk " + path, path, flags); }
 
-OpenImage open_image(const std::string& path, int flags) {
-  OpenImage image{UniqueFd(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC)), 0};
-  struct stat info {};
-  if (!image.fd || ::fstat(image.fd.get(), &info) != 0) give_up(path, "cannot be opened");
-  image.size_bytes = static_cast<uint64_t>(info.st_size);
-  return image;
-}
+uint64_t bytes_in(const OpenFile& image) { return static_cast<uint64_t>(image.info.st_size); }
 
 uint64_t disk_bytes(const v1::Disk& disk) {
   constexpr uint64_t sector_bytes = 512;
-  const OpenImage base = open_image(disk.base(), O_RDONLY);
+  const OpenFile base = open_image(disk.base(), O_RDONLY);
   if (disk.format() != v1::DISK_FORMAT_QCOW2) {
-    return (base.size_bytes + sector_bytes - 1) / sector_bytes * sector_bytes;  // as QEMU reads a raw image
+    return (bytes_in(base) + sector_bytes - 1) / sector_bytes * sector_bytes;  // as QEMU reads a raw image
   }
-  std::string head(qcow2_head_bytes, '\0');
-  if (::pread(base.fd.get(), head.data(), head.size(), 0) < 0) give_up(disk.base(), "cannot be read");
-  return qcow2_disk_bytes(head);
+  return qcow2_disk_bytes(read_head("disk " + disk.base(), base, qcow2_head_bytes));
 }
 
 // Blocks of zeros are left out.
@@ -60,8 +50,8 @@ void write_sparse(const std::string& path, int fd, std::string_view image) {
 }
 
 void make_overlay(const v1::Disk& disk) {
-  const OpenImage overlay = open_image(disk.path(), O_RDWR);
-  if (overlay.size_bytes > 0) return;
+  const OpenFile overlay = open_image(disk.path(), O_RDWR);
+  if (bytes_in(overlay) > 0) return;
   const bool base_is_qcow2 = disk.format() == v1::DISK_FORMAT_QCOW2;
   try {
     write_sparse(disk.path(), overlay.fd.get(), empty_qcow2(disk_bytes(disk), disk.base(), base_is_qcow2));
