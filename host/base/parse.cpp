@@ -244,6 +244,9 @@ Result<PortPair> parse_publish(std::string_view text, std::string_view what) {
   PortPair pair;
   pair.address = "127.0.0.1";
   if (text.starts_with(unix_prefix)) {
+    if (guest.find('/') != std::string_view::npos) {
+      return fail(ErrorKind::invalid, "{}: has no guest port; write for instance {}:80", whole, shown(text));
+    }
     MVM_TRY(pair.address, parse_socket_path(whole, rest));
   } else {
     if (split_last(rest, host)) {

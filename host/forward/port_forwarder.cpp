@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "forward/port_forwarder.hpp"
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/file.hpp"
@@ -21,6 +26,8 @@
 
 namespace mvm::host {
 namespace {
+
+constexpr int lock_attempts = 200;
 
 struct Endpoint {
   sockaddr_storage storage{};
@@ -59,6 +66,11 @@ std::string why_not_bound(int error, const std::string& address, uint16_t port) 
     case EADDRNOTAVAIL:
       return formatted("{} is not an address of this machine; use one that is, or {} for all of them", address,
                        address.find(':') == std::string::npos ? "0.0.0.0" : "[::]");
+    case EINVAL:
+      return formatted(
+          "{} is an address that takes its interface's name too, which cannot be given; use another one of "
+          "this machine, or [::] for all of them",
+          address);
     case EAFNOSUPPORT:
       return formatted("this machine has no {}", address.find(':') == std::string::npos ? "IPv4" : "IPv6");
     default:
@@ -187,8 +199,39 @@ class SocketForwarder final : public PortForwarder {
   SocketFile file_;
 };
 
+// What stands in the way there already. Empty: nothing that can be seen.
+std::string why_no_socket(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto found = std::filesystem::symlink_status(path, error);
+  if (std::filesystem::exists(found) && !std::filesystem::is_socket(found)) {
+    return formatted("{} is there already, and is no socket; publish another path", path.string());
+  }
+  if (path.native().size() >= sizeof(sockaddr_un::sun_path)) {
+    return formatted("{} has {} bytes, and a socket's path has {} at most; publish a shorter one", path.string(),
+                     path.native().size(), sizeof(sockaddr_un::sun_path) - 1);
+  }
+  if (!std::filesystem::is_directory(path.parent_path(), error)) {
+    return formatted("{} is no directory; make it first, or publish another path", path.parent_path().string());
+  }
+  return {};
+}
+
+// Two VMs that publish the same path at the same time must not both find nobody there: whoever looks and listens holds
+// the directory meanwhile. One that cannot be locked is used without.
+UniqueFd lock_directory(const std::filesystem::path& directory) {
+  UniqueFd fd = open_file(directory, O_RDONLY | O_DIRECTORY);
+  // All who take it let go of it after a few system calls. A program that holds it for long, for reasons of its own,
+  // does not hold up the loop.
+  for (int i = 0; fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && i < lock_attempts; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return fd;
+}
+
 // listen_local replaces a socket that lies there; one that somebody serves must stay.
 Result<UniqueFd> listen_unix(const std::string& label, const std::string& path) {
+  if (const std::string why = why_no_socket(path); !why.empty()) return fail(ErrorKind::failed, "{}: {}", label, why);
+  const UniqueFd alone = lock_directory(std::filesystem::path(path).parent_path());
   if (const UniqueFd served = connect_local(path); served || errno == EAGAIN) {
     return fail(ErrorKind::failed,
                 "{}: {} is served by another program or VM; publish another path, or end what serves it", label, path);

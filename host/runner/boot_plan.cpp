@@ -78,8 +78,9 @@ Result<std::string> choose_hypervisor(const std::optional<pb::VmRecord>& previou
 Result<void> check_same_disk(const pb::VmRecord& previous, const pb::BootRequest& request) {
   if (request.fresh()) return {};
   const auto& had = previous.spec();
-  // One that has none yet may be given one.
-  const bool other_image = !had.rootfs().empty() && request.has().rootfs() && request.given().rootfs() != had.rootfs();
+  // One that has none yet may be given one; nothing was written to a disk that is yet to be made.
+  const bool other_image = !had.rootfs().empty() && !previous.disk_pending() && request.has().rootfs() &&
+                           request.given().rootfs() != had.rootfs();
   const bool other_mode =
       !had.rootfs().empty() && request.has().rootfs_mode() && request.given().rootfs_mode() != had.rootfs_mode();
   if (!other_image && !other_mode) return {};

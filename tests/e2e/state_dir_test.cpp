@@ -104,6 +104,17 @@ TEST_CASE("without a home directory list is empty and boot makes it", "[e2e][sta
   box.must({"rm", "demo", "--home", deep});
 }
 
+TEST_CASE("a boot whose VM runs but whose record cannot say so fails by that reason", "[e2e][state]") {
+  const Sandbox box;
+  box.directory("state");
+  fs::permissions(box.home(), fs::perms::owner_all);
+  Process booting = box.start(box.boot_arguments("demo", {"--option", "boot-delay=1000"}));
+  REQUIRE(eventually([&] { return box.state("demo") == "starting"; }));
+  fs::create_directories(box.vm("demo") / "record.json.new" / "in the way");
+  CHECK_FAILS(booting.wait(), 1, "record.json: cannot be written");
+  CHECK(box.state("demo") == "crashed");  // nobody could write it down
+}
+
 TEST_CASE("a state directory on a full disk fails the boot and leaves nothing", "[e2e][state]") {
   const Sandbox box;
   const fs::path home = box.directory("small");

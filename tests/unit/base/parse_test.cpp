@@ -137,7 +137,8 @@ TEST_CASE("a Unix socket is published by its path") {
   CHECK(socket->guest_port == 80);
   CHECK(host_end_text(socket->address, 0) == "unix:/run/a:b.sock");
   CHECK(bad_publish("unix::80") == "--publish unix::80: has no path; write for instance unix:/run/web.sock:80");
-  CHECK_FALSE(parse_publish("unix:/run/a.sock"));
+  CHECK(bad_publish("unix:/run/a.sock") ==
+        "--publish unix:/run/a.sock: has no guest port; write for instance unix:/run/a.sock:80");
 }
 
 TEST_CASE("a published port is named by its host's end, with or without the guest's") {

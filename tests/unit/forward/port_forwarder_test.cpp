@@ -2,6 +2,9 @@
 #include "forward/port_forwarder.hpp"
 
 #include <algorithm>
+#include <array>
+#include <future>
+#include <latch>
 #include <optional>
 #include <vector>
 
@@ -415,6 +418,55 @@ TEST_CASE("a port counts its clients, those refused and their bytes") {
   ::shutdown(client.get(), SHUT_WR);
   CHECK(receive_to_end(inside.get()).empty());
   CHECK(traffic().open == 0);
+}
+
+TEST_CASE("a Unix socket that cannot be made is refused with what stands in the way") {
+  const TempDir dir;
+  const auto why = [](const std::string& path) {
+    const std::string message = bind_error("unix:" + path, 0);
+    const std::string label = mvm::host::formatted("--publish unix:{}:80: ", path);
+    CHECK_THAT(message, StartsWith(label));
+    return message.substr(std::min(label.size(), message.size()));
+  };
+  const std::string file = dir.write("file", "mine");
+  CHECK(why(file) == file + " is there already, and is no socket; publish another path");
+  CHECK(slurp(file) == "mine");
+  const std::string missing = (dir / "not-there").string();
+  CHECK(why(missing + "/s") == missing + " is no directory; make it first, or publish another path");
+  const std::string longer = (dir / std::string(120, 'd')).string();
+  CHECK_THAT(why(longer),
+             StartsWith(mvm::host::formatted("{} has {} bytes, and a socket's path has", longer, longer.size())));
+}
+
+TEST_CASE("of several that publish a Unix socket at the same time one gets it, and the others are told") {
+  const TempDir dir;
+  const std::string path = (dir / "web.sock").string();
+  constexpr int rivals = 4;
+  for (int round = 0; round < 200; ++round) {
+    unix_listener(path).reset();  // as a killed runner leaves it
+    std::latch together(rivals);
+    std::array<boost::asio::io_context, rivals> loops;
+    std::vector<std::future<Result<std::unique_ptr<PortForwarder>>>> bound;
+    for (auto& loop : loops) {
+      bound.push_back(std::async(std::launch::async, [&together, &loop, &path] {
+        together.arrive_and_wait();
+        return PortForwarder::bind(loop, "unix:" + path, 0, 80);
+      }));
+    }
+    std::vector<std::unique_ptr<PortForwarder>> winners;
+    for (auto& one : bound) {
+      auto result = one.get();
+      if (result) {
+        winners.push_back(std::move(*result));
+      } else {
+        CHECK_THAT(result.error().message, ContainsSubstring("is served by another program or VM"));
+      }
+    }
+    REQUIRE(winners.size() == 1);
+    REQUIRE(unix_connect(path));
+    winners.clear();
+    REQUIRE_FALSE(std::filesystem::exists(path));
+  }
 }
 
 TEST_CASE("a Unix socket that somebody serves is not taken from them, and one that nobody serves is") {

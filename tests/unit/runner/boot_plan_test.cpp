@@ -123,6 +123,17 @@ TEST_CASE("another rootfs, or another mode of it, takes --fresh") {
   CHECK(plan_boot(previous, other, ""));
 }
 
+TEST_CASE("a VM whose own disk was never made may be given another image without --fresh") {
+  auto previous = known();
+  previous.set_disk_pending(true);
+  auto other = again();
+  other.mutable_has()->set_rootfs(true);
+  other.mutable_given()->set_rootfs("/img/two");
+  const auto plan = plan_boot(previous, other, "");
+  REQUIRE(plan);
+  CHECK(plan->spec().rootfs() == "/img/two");
+}
+
 TEST_CASE("a VM without a kernel is refused") {
   auto r = again();
   r.set_hypervisor("mock");
