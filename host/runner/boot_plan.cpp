@@ -8,10 +8,8 @@
 #include <system_error>
 
 #include <pwd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/file.hpp"
 #include "base/parse.hpp"
 #include "base/time.hpp"
 #include "disk/disk_file.hpp"
@@ -263,37 +261,6 @@ RootfsPlan plan_rootfs(const pb::VmRecord& record, const VmPaths& paths, bool fr
   return plan;
 }
 
-Result<void> check_base(pb::VmRecord& record, const RootfsPlan& rootfs) {
-  if (rootfs.base.empty()) {
-    record.clear_overlay_base();
-    return {};
-  }
-  struct stat now {};
-  if (::stat(rootfs.base.c_str(), &now) != 0) {
-    return fail(ErrorKind::invalid, "{}: {}", rootfs.base.string(), errno_words(errno));
-  }
-  if (!S_ISREG(now.st_mode)) {
-    return fail(ErrorKind::invalid,
-                "{}: is no image file, and what an overlay lies over must show whether it has changed: use "
-                "--rootfs-mode clone",
-                rootfs.base.string());
-  }
-  // Whatever else makes an image another one (its inode, say) differs also after it was moved or restored.
-  auto& known = *record.mutable_overlay_base();
-  const auto size_bytes = static_cast<uint64_t>(now.st_size);
-  const bool changed = known.size_bytes() != size_bytes || known.mtime_ns() != modified_ns(now);
-  if (changed && known.size_bytes() != 0 && !rootfs.is_new) {
-    return fail(ErrorKind::failed,
-                "{}: has changed since {} began to write over it ({} bytes of {}, now {} of {}): put the old image "
-                "back, or begin anew with --fresh, which discards what the VM wrote",
-                rootfs.base.string(), record.name(), known.size_bytes(), rfc3339(known.mtime_ns()), size_bytes,
-                rfc3339(modified_ns(now)));
-  }
-  known.set_size_bytes(size_bytes);
-  known.set_mtime_ns(modified_ns(now));
-  return {};
-}
-
 Result<void> resolve_plan(pb::VmConfig& config, const RootfsPlan& rootfs, const VmStore& store) {
   if (!config.initrd().empty()) MVM_CHECK(check_initrd(config.initrd()));
   if (config.cmdline().size() > max_cmdline_bytes) {
@@ -306,31 +273,6 @@ Result<void> resolve_plan(pb::VmConfig& config, const RootfsPlan& rootfs, const 
   MVM_CHECK(resolve_disks(config, rootfs));
   MVM_CHECK(resolve_shares(config, store));
   return check_ports(config);
-}
-
-Result<void> check_writes_no_base(const pb::VmRecord& record, const VmStore& store) {
-  std::vector<std::filesystem::path> written;
-  if (record.spec().rootfs_mode() == "direct" && !record.spec().rootfs().empty()) {
-    written.emplace_back(record.spec().rootfs());
-  }
-  for (const auto& disk : record.spec().disks()) {
-    if (!disk.read_only()) written.emplace_back(disk.path());
-  }
-  if (written.empty()) return {};
-  MVM_TRY(const VmList vms, store.list());
-  std::error_code error;
-  for (const pb::VmSummary& vm : vms) {
-    if (vm.base().empty() || vm.name() == record.name()) continue;
-    for (const auto& image : written) {
-      if (!std::filesystem::equivalent(image, vm.base(), error)) continue;
-      return fail(
-          ErrorKind::failed,
-          "{}: the overlay of {} lies over it, and would be lost if it were written: use --rootfs-mode clone or "
-          "overlay, a copy of the image, or rm {} first",
-          image.string(), vm.name(), vm.name());
-    }
-  }
-  return {};
 }
 
 static bool knows_feature(const v1::HypervisorInfo& info, std::string_view feature) {

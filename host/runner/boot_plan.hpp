@@ -32,11 +32,6 @@ struct RootfsPlan {
 };
 RootfsPlan plan_rootfs(const pb::VmRecord& record, const VmPaths& paths, bool fresh);
 
-// Whether the image below an overlay is what it was when that was begun, by its size and time; notes them for a new one
-// in the record. The image is locked, so that no VM writes it from then on. Errors: it is no file (invalid); it has
-// changed, and with it all that the VM has not written itself (failed).
-Result<void> check_base(pb::VmRecord& record, const RootfsPlan& rootfs);
-
 // Looks at everything that the plan names in the file system and puts in what follows from it: share paths resolved,
 // tags filled in, formats of disks that were given now. Errors (invalid) name the option's value and what is wrong with
 // it.
@@ -46,10 +41,6 @@ Result<void> resolve_plan(pb::VmConfig& config, const RootfsPlan& rootfs, const 
 // what contains it, nor the state directory, what is in it or contains it; a tag of 1-35 bytes [A-Za-z0-9._-]. Fills in
 // an empty tag with the directory's name.
 Result<void> resolve_share(v1::Share& share, const VmStore& store);
-
-// Whether what the VM is to write is an image that another VM's overlay lies over, running or not. The error (failed)
-// names both.
-Result<void> check_writes_no_base(const pb::VmRecord& record, const VmStore& store);
 
 // Whether the hypervisor can do what the plan asks: kernel format, cpus, memory, shares, disk formats, overlays.
 Result<void> check_plan(const pb::VmConfig& config, const RootfsPlan& rootfs, const std::string& hypervisor,

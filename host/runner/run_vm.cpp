@@ -15,6 +15,7 @@
 #include "base/file.hpp"
 #include "control/control_client.hpp"
 #include "plugin/plugin_trust.hpp"
+#include "runner/base_image.hpp"
 #include "runner/boot_plan.hpp"
 #include "runner/noting_observer.hpp"
 #include "runner/runner.hpp"

@@ -23,6 +23,7 @@
 #include "mvm/ext/guest_connect.h"
 #include "mvm/ext/pause.h"
 #include "mvm/ext/unshare_dir.h"
+#include "runner/base_image.hpp"
 
 namespace mvm::host {
 namespace {
