@@ -55,7 +55,7 @@ MockHypervisor::~MockHypervisor() {
 
 void MockHypervisor::crash_if_told(const std::string& name, Verb verb) {
   if (table_.get(name).name().empty()) return;
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(crashes_mutex_);
   const auto found = crashes_in_.find(name);
   if (found != crashes_in_.end() && found->second == verb) crash();
 }
@@ -92,7 +92,7 @@ void MockHypervisor::boot(Bytes vm_spec, Completion done) {
   auto guest = std::make_shared<Guest>(ground_, spec, options, std::move(shares));
   table_.add(info);
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(crashes_mutex_);
     crashes_in_[spec.name()] = options.crash;
   }
   host_.log(MVM_LOG_DEBUG, "vm " + spec.name() + ": boots");

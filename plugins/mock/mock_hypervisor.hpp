@@ -47,7 +47,7 @@ class MockHypervisor final : public Hypervisor, public CanUnshareDir, public Can
   Connections consoles_;
   Ground ground_;
   std::map<std::string, std::shared_ptr<Guest>> guests_;
-  std::mutex mutex_;
+  std::mutex crashes_mutex_;
   std::map<std::string, Verb> crashes_in_;  // of the last VM of each name
 };
 

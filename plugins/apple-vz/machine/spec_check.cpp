@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "kernel_file.hpp"
 #include "mvm/hypervisor.hpp"
@@ -50,6 +49,7 @@ void check_kernel(const v1::VmSpec& spec, Architecture host) {
 
 OpenFile open_disk(const std::string& subject, const v1::Disk& disk) {
   if (disk.read_only()) return open_file(subject, disk.path(), O_RDONLY);
+  // Before open(2), whose own words for a directory that is to be written are others.
   struct stat info {};
   if (::stat(disk.path().c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
     throw Error(MVM_ERR_INVALID, subject + ": is a directory");

@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -43,30 +43,31 @@ void check_features(const Features& required, std::string_view plugin,
   }
 }
 
-// What a file that a user named could not be opened for. error: an errno.
+// Which failure it is that a file which a user named cannot be opened. error: an errno.
 inline mvm_status status_of_errno(int error) noexcept {
   if (error == ENOENT || error == ENOTDIR) return MVM_ERR_NOT_FOUND;
   return error == EACCES || error == EPERM || error == EROFS ? MVM_ERR_DENIED : MVM_ERR_INVALID;
 }
 
+// info: as it was when it was opened.
 struct OpenFile {
   UniqueFd fd;
   struct stat info {};
 };
 
-// A file or a device, never a directory. flags: open(2)'s access mode; close-on-exec and non-blocking are added, so
-// that a FIFO holds nobody up. Throws mvm::Error: status_of_errno, and the system's words.
+// Opens a file or a device, never a directory. flags: open(2)'s access mode; close-on-exec and non-blocking are added,
+// so that a FIFO holds nobody up. Throws mvm::Error: status_of_errno, and the system's words.
 inline OpenFile open_file(const std::string& subject, const std::string& path, int flags) {
   OpenFile file{UniqueFd(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC)), {}};
   if (!file.fd || ::fstat(file.fd.get(), &file.info) != 0) {
     const int error = errno;
-    throw Error(status_of_errno(error), subject + ": " + std::strerror(error));
+    throw Error(status_of_errno(error), subject + ": " + std::generic_category().message(error));
   }
   if (S_ISDIR(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is a directory");
   return file;
 }
 
-// To read, and with something in it: a kernel, an initrd. Throws as open_file, and MVM_ERR_INVALID.
+// Opens a regular file to read it, with something in it: a kernel, an initrd. Throws as open_file, and MVM_ERR_INVALID.
 inline OpenFile open_regular_file(const std::string& subject, const std::string& path) {
   OpenFile file = open_file(subject, path, O_RDONLY);
   if (!S_ISREG(file.info.st_mode)) throw Error(MVM_ERR_INVALID, subject + ": is not a regular file");
@@ -74,11 +75,14 @@ inline OpenFile open_regular_file(const std::string& subject, const std::string&
   return file;
 }
 
-// Its first max_bytes, or all that it has, to tell its format by. Throws mvm::Error, MVM_ERR_INVALID.
+// The first max_bytes of a file, or all that it has, to tell its format by. Throws mvm::Error, MVM_ERR_INVALID.
 inline std::string read_head(const std::string& subject, const OpenFile& file, size_t max_bytes) {
   std::string head(max_bytes, '\0');
   const ssize_t n = ::pread(file.fd.get(), head.data(), head.size(), 0);
-  if (n < 0) throw Error(MVM_ERR_INVALID, subject + ": " + std::strerror(errno));
+  if (n < 0) {
+    const int error = errno;
+    throw Error(MVM_ERR_INVALID, subject + ": " + std::generic_category().message(error));
+  }
   head.resize(static_cast<size_t>(n));
   return head;
 }
