@@ -90,6 +90,22 @@ TEST_CASE("a guest's whole life: its shell, its web server, a share, its power b
   box.must({"stop", "demo", "--force"});
 }
 
+TEST_CASE("a hundred clients that come to a guest at the same moment are all served", "[e2e][guest]") {
+  const Sandbox box;
+  const uint16_t port = free_port();
+  must_boot_guest(box, "demo", {"--rootfs", guest / "rootfs.ext4", "--publish", std::to_string(port) + ":80"});
+  in_guest(box, "demo", "true");
+  std::vector<Fd> clients;
+  for (int i = 0; i < 100; ++i) {
+    clients.push_back(connect_tcp(port));
+    REQUIRE(clients.back());
+    send_all(clients.back(), "GET / HTTP/1.0\r\n\r\n");
+  }
+  for (const auto& client : clients) CHECK_THAT(receive_to_end(client), ContainsSubstring("Hello from the guest"));
+  CHECK(json_value(box.inspect("demo"), "refused") == "0");
+  box.must({"stop", "demo", "--force"});
+}
+
 TEST_CASE("two guests live beside each other, and neither notices the other's end", "[e2e][guest]") {
   const Sandbox box;
   must_boot_guest(box, "one");

@@ -66,7 +66,8 @@ void Dialer::failed(Dial& dial, const Error& error) {
 void Dialer::refused(Dial& dial) {
   dial.attempt = nullptr;
   dial.refused = true;
-  if (dial.once()) return fail(dial, MVM_ERR_REFUSED, "nobody in the guest listens on it");
+  // Linux answers the same for a listener whose queue is full.
+  if (dial.once()) return fail(dial, MVM_ERR_REFUSED, "nobody in the guest listens on it, or its queue is full");
   dial.pause = std::clamp(2 * dial.pause, limits_.min_retry, limits_.max_retry);
   dial.retry.set(timers_, line_.now() + dial.pause, [this, &dial] { try_now(dial); });
 }
