@@ -49,12 +49,18 @@ Result<void> ask_runner(const NamedVm& vm, bool force, milliseconds grace) {
   request.mutable_stop()->set_force(force);
   request.mutable_stop()->set_timeout_ms(static_cast<uint32_t>(std::max<int64_t>(grace.count(), 1)));
   const milliseconds limit = force ? force_limit : grace + runner_slack;
-  if (auto answer = (*client)->call(request, limit); !answer) {
+  const auto answer = (*client)->call(request, limit);
+  if (!answer) {
     // A runner that went away has stopped its VM, if it ended as it should: the record tells.
     if (!VmLock::is_held(vm.store.paths(vm.name))) return {};
     return fail(answer.error().kind, "{}: {}: use --force", vm.name.str(), answer.error().message);
   }
-  if ((*client)->wait_closed(end_limit)) return {};
+  if ((*client)->wait_closed(end_limit)) {
+    const std::string& unrecorded = answer->reply.done().unrecorded();
+    if (unrecorded.empty()) return {};
+    return fail(ErrorKind::failed, "{}: has stopped, but {}; until the next boot it is shown as crashed", vm.name.str(),
+                unrecorded);
+  }
   return fail(ErrorKind::deadline, "{}: its runner has stopped the VM, but does not end: use --force", vm.name.str());
 }
 
@@ -62,7 +68,7 @@ Result<void> stop_one(const GlobalOptions& globals, const std::string& name, boo
   MVM_TRY(const NamedVm vm, find_vm(globals, name));
   if (!vm.active()) return {};
   auto stopped = ask_runner(vm, force, grace);
-  if (stopped || !force) return stopped;
+  if (stopped || !force || !VmLock::is_held(vm.store.paths(vm.name))) return stopped;
   note(globals, formatted("{}: killing its runner", stopped.error().message));
   return signal_runner(vm, SIGKILL, end_limit);
 }

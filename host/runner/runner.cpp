@@ -432,7 +432,10 @@ void Runner::end(Ending ending) {
   record.set_ended_at(now_rfc3339());
   record.set_exit_reason(ending.exit_reason);
   record.set_last_error(ending.error);
-  if (auto saved = save(); !saved) log::error("{}", saved.error().message);
+  if (auto saved = save(); !saved) {
+    log::error("{}", saved.error().message);
+    unrecorded_ = saved.error().message;
+  }
   if (!ending.error.empty() && reported_) log::error("{}: {}", setup_.name.str(), ending.error);
 
   exit_code_ = state() == VmState::stopped ? 0 : static_cast<int>(ending.kind);
@@ -470,8 +473,11 @@ void Runner::handle(const pb::ControlRequest& request, ControlServer::Reply repl
     case pb::ControlRequest::kPing:
       return reply(done_reply(), UniqueFd());
     case pb::ControlRequest::kStop:
-      return stop(request.stop().force(), milliseconds(request.stop().timeout_ms()),
-                  [reply] { reply(done_reply(), UniqueFd()); });
+      return stop(request.stop().force(), milliseconds(request.stop().timeout_ms()), [this, reply] {
+        pb::ControlReply done;
+        done.mutable_done()->set_unrecorded(unrecorded_);
+        reply(std::move(done), UniqueFd());
+      });
     case pb::ControlRequest::kInspect:
       return handle_inspect(std::move(reply));
     case pb::ControlRequest::kVsockConnect:
@@ -511,8 +517,12 @@ void Runner::change_pause(VmState from, VmHappening happening, const char* verb,
     changing_pause_ = false;
     if (result && state() == from) {
       enter(happening);
-      if (auto saved = save(); !saved) log::error("{}", saved.error().message);
       log::info("{}: {}", setup_.name.str(), to_string(state()));
+      if (auto saved = save(); !saved) {
+        log::error("{}", saved.error().message);
+        return done(
+            fail(ErrorKind::failed, "{}: is {}, but {}", setup_.name.str(), to_string(state()), saved.error().message));
+      }
     }
     done(std::move(result));
   });

@@ -129,6 +129,7 @@ class Runner {
   std::vector<std::function<void()>> stop_waiters_;
   bool takes_guest_ports_ = false;         // extension mvm.guest-connect/1
   bool changing_pause_ = false;            // a pause or a resume is under way
+  std::string unrecorded_;                 // why the record of the end could not be written
   std::optional<v1::VmEvent> early_exit_;  // told before boot's own completion
   bool reported_ = false;
   bool copying_ = false;

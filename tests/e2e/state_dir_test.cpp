@@ -104,15 +104,18 @@ TEST_CASE("without a home directory list is empty and boot makes it", "[e2e][sta
   box.must({"rm", "demo", "--home", deep});
 }
 
-TEST_CASE("a boot whose VM runs but whose record cannot say so fails by that reason", "[e2e][state]") {
+TEST_CASE("a stop and a pause whose record cannot be written say so", "[e2e][state]") {
   const Sandbox box;
-  box.directory("state");
-  fs::permissions(box.home(), fs::perms::owner_all);
-  Process booting = box.start(box.boot_arguments("demo", {"--option", "boot-delay=1000"}));
-  REQUIRE(eventually([&] { return box.state("demo") == "starting"; }));
+  box.must_boot("demo");
   fs::create_directories(box.vm("demo") / "record.json.new" / "in the way");
-  CHECK_FAILS(booting.wait(), 1, "record.json: cannot be written");
-  CHECK(box.state("demo") == "crashed");  // nobody could write it down
+  CHECK_FAILS(box.run({"pause", "demo"}), 1, "demo: is paused, but ");
+  CHECK_FAILS(box.run({"resume", "demo"}), 1, "demo: is running, but ");
+  const Outcome stopped = box.run({"stop", "demo"});
+  CHECK_FAILS(stopped, 1, "demo: has stopped, but ");
+  CHECK_FAILS(stopped, 1, "record.json: cannot be written");
+  CHECK(box.state("demo") == "crashed");
+  fs::remove_all(box.vm("demo") / "record.json.new");
+  box.must({"boot", "demo"});
 }
 
 TEST_CASE("a state directory on a full disk fails the boot and leaves nothing", "[e2e][state]") {

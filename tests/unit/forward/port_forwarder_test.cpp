@@ -253,8 +253,7 @@ TEST_CASE("a client's socket is sent without delay") {
   loop.run([&] { forwarder.reset(); });
 }
 
-TEST_CASE(
-    "descriptors that run short again and again are logged once in ten seconds, and clients are served each time") {
+TEST_CASE("being without free descriptors again and again is logged once in ten seconds, and clients are served") {
   const TempDir dir;
   REQUIRE(log::to_file(dir / "log", log::Level::info, false));
   Guest guest;
