@@ -40,6 +40,10 @@ tl::unexpected<Error> write_error(const fs::path& to, int error) {
     return fail(ErrorKind::failed, "{}: {}; nothing was left behind; free some space, or use a directory elsewhere",
                 to.string(), error == ENOSPC ? "no space left on its file system" : "the disk quota is used up");
   }
+  if (error == EFBIG) {
+    return fail(ErrorKind::failed, "{}: is beyond what one file may have here (see ulimit -f); nothing was left behind",
+                to.string());
+  }
   return fail(ErrorKind::failed, "{}: cannot be written: {}", to.string(), errno_words(error));
 }
 
@@ -78,6 +82,12 @@ Result<Source> open_source(const fs::path& path) {
   }
   if (::fstat(source.fd.get(), &source.info) != 0) {
     return fail(ErrorKind::invalid, "{}: {}", path.string(), errno_words(errno));
+  }
+  if (S_ISBLK(source.info.st_mode)) {
+    return fail(ErrorKind::invalid,
+                "{}: is a block device, and only an image file is copied; use it itself with --rootfs-mode direct or "
+                "readonly",
+                path.string());
   }
   if (!S_ISREG(source.info.st_mode)) {
     return fail(ErrorKind::invalid, "{}: is {}; only an image file can be copied", path.string(),

@@ -74,11 +74,11 @@ Result<std::string> choose_hypervisor(const std::optional<pb::VmRecord>& previou
 }
 
 Result<void> check_same_disk(const pb::VmRecord& previous, const pb::BootRequest& request) {
-  if (request.fresh()) return {};
+  // Nothing was written to a disk that is yet to be made.
+  if (request.fresh() || previous.disk_pending()) return {};
   const auto& had = previous.spec();
-  // One that has none yet may be given one; nothing was written to a disk that is yet to be made.
-  const bool other_image = !had.rootfs().empty() && !previous.disk_pending() && request.has().rootfs() &&
-                           request.given().rootfs() != had.rootfs();
+  // One that has none yet may be given one.
+  const bool other_image = !had.rootfs().empty() && request.has().rootfs() && request.given().rootfs() != had.rootfs();
   const bool other_mode =
       !had.rootfs().empty() && request.has().rootfs_mode() && request.given().rootfs_mode() != had.rootfs_mode();
   if (!other_image && !other_mode) return {};
@@ -256,7 +256,8 @@ RootfsPlan plan_rootfs(const pb::VmRecord& record, const VmPaths& paths, bool fr
   plan.is_new = (is_clone || is_overlay) && (fresh || !have);
   for (const auto& own : {paths.rootfs(), paths.overlay()}) {
     const bool used = own == plan.file || own == spec.rootfs();
-    if (fresh && !used && std::filesystem::exists(own, error)) plan.left_behind.push_back(own);
+    if ((fresh || record.disk_pending()) && !used && std::filesystem::exists(own, error))
+      plan.left_behind.push_back(own);
   }
   return plan;
 }

@@ -256,6 +256,7 @@ milliseconds boot_timeout(const pb::BootRequest& request) {
 int run_vm(boost::asio::io_context& loop, const VmStore& store, const pb::BootRequest& request,
            const RunOptions& options, BootReporter& reporter, const std::function<void(StopRunner)>& on_started) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond ulimit -f fails, and ends nobody
   raise_descriptor_limit();
   // Its observer and services are the plugin's until _exit, should the plugin not let go.
   auto& session = *new Session{loop, store, request, options, reporter};

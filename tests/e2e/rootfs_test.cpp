@@ -76,6 +76,19 @@ TEST_CASE("a VM boots on its own clone after the image is gone", "[e2e][rootfs]"
   CHECK_THAT(slurp(box.vm("demo") / "rootfs.img"), StartsWith("image"));
 }
 
+TEST_CASE("an image beyond ulimit -f fails the boot with that reason and leaves nothing half-made", "[e2e][rootfs]") {
+  const Sandbox box;
+  const fs::path image = box.disk("root.img", 8 << 20, "image");
+  const RunOptions small_files = {.prefix = {"/bin/sh", "-c", "ulimit -f 2048; exec \"$@\"", "sh"}};
+  CHECK_FAILS(box.run(box.boot_arguments("demo", {"--rootfs", image}), small_files), 1,
+              "rootfs.img: is beyond what one file may have here (see ulimit -f); nothing was left behind");
+  CHECK_FALSE(fs::exists(box.vm("demo") / "rootfs.img"));
+  CHECK_FALSE(fs::exists(box.vm("demo") / "rootfs.img.partial"));
+  // It has no disk, and so nothing to lose by another one.
+  box.must({"boot", "demo", "--rootfs", box.disk("small.img", 1 << 20, "small")}, small_files);
+  CHECK_THAT(slurp(box.vm("demo") / "rootfs.img"), StartsWith("small"));
+}
+
 TEST_CASE("another rootfs takes --fresh", "[e2e][rootfs]") {
   const Sandbox box;
   const fs::path first = box.disk("first.img", 1 << 20, "first");

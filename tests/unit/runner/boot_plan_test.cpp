@@ -123,7 +123,7 @@ TEST_CASE("another rootfs, or another mode of it, takes --fresh") {
   CHECK(plan_boot(previous, other, ""));
 }
 
-TEST_CASE("a VM whose own disk was never made may be given another image without --fresh") {
+TEST_CASE("a VM whose own disk was never made may be given another image, or mode, without --fresh") {
   auto previous = known();
   previous.set_disk_pending(true);
   auto other = again();
@@ -132,6 +132,9 @@ TEST_CASE("a VM whose own disk was never made may be given another image without
   const auto plan = plan_boot(previous, other, "");
   REQUIRE(plan);
   CHECK(plan->spec().rootfs() == "/img/two");
+  other.mutable_has()->set_rootfs_mode(true);
+  other.mutable_given()->set_rootfs_mode("direct");
+  CHECK(plan_boot(previous, other, "")->spec().rootfs_mode() == "direct");
 }
 
 TEST_CASE("a VM without a kernel is refused") {
