@@ -60,6 +60,7 @@ MVM_PLUGIN_CHECK("an overlay is made at the first boot, kept at the second, and 
 MVM_PLUGIN_CHECK("an overlay over an image that is not there is refused, and named", "errors", "", own_vm) {
   Machine m;
   MVM_SKIP_UNLESS("feature " MVM_FEATURE_DISK_OVERLAY, has_overlays(m));
+  m.must_be_able_to_boot();
   const Overlay overlay;
   std::filesystem::remove(overlay.base);
   const Outcome failed = m.boot(overlay.over(m.spec()));

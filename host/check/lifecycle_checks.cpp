@@ -104,6 +104,7 @@ MVM_PLUGIN_CHECK("a stopped VM cannot be stopped again, and can be booted again"
 
 MVM_PLUGIN_CHECK("a stop overtakes a boot, which is then cancelled", "completion", "MVM-P4", own_vm) {
   Machine m;
+  m.must_be_able_to_boot();
   v1::VmSpec spec = m.spec();
   if (m.has_option("boot-delay")) m.set_option(spec, "boot-delay", "600000");
   const Call boot;
@@ -293,6 +294,7 @@ MVM_PLUGIN_CHECK("a call in the wrong state is answered busy and never reaches t
 
 MVM_PLUGIN_CHECK("destroy answers a boot that is under way", "completion", "MVM-P10", own_vm) {
   Machine m;
+  m.must_be_able_to_boot();
   v1::VmSpec spec = m.spec();
   if (m.has_option("boot-delay")) m.set_option(spec, "boot-delay", "600000");
   const Call boot;

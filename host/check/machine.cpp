@@ -135,6 +135,12 @@ void Machine::must_boot(const v1::VmSpec& spec) {
   if (outcome.status != MVM_OK) throw BootFailed(outcome.error);
 }
 
+void Machine::must_be_able_to_boot() {
+  if (!subject().kernel.empty()) return;
+  must_boot(spec());
+  stop(true);
+}
+
 Outcome Machine::stop(bool force, uint32_t timeout_ms) {
   v1::StopRequest request;
   request.set_name("demo");

@@ -370,6 +370,16 @@ TEST_CASE("two guests write over one image, each sees its own, and it is as it w
   CHECK(in_guest(box, "one", "cat /note") == "one\n");
 }
 
+// Regression: checks of a boot under way failed where the plugin had refused the stand-in kernel at once.
+TEST_CASE("the validator without a kernel finds no fault with a plugin that boots none but real ones", "[e2e][guest]") {
+  const Sandbox box;
+  const fs::path plugin = fs::path(MVM_E2E_MOCK).replace_filename("libmvm-qemu.so");
+  const Outcome checked = box.run({"plugin", "check", plugin}, {.deadline = boot_deadline});
+  INFO(checked.out << checked.err);
+  CHECK(checked.exit_code == 0);
+  CHECK_THAT(checked.out, ContainsSubstring("does not boot the stand-in kernel"));
+}
+
 TEST_CASE("a paused guest stands still, and goes on", "[e2e][guest]") {
   const Sandbox box;
   must_boot_guest(box, "demo");
