@@ -171,10 +171,7 @@ struct Session {
 
   Result<void> prepare_with(const VmName& name, VmLock& lock) {
     MVM_TRY(const Previous previous, previous_record(store, name, request));
-    MVM_CHECK(keep_disk(previous, name));
-    MVM_TRY(pb::VmRecord record, plan_boot(previous.record, request, options.default_hypervisor));
-    // A runner that died left the record of a running VM: what is planned begins where that ended.
-    if (is_active(*parse_vm_state(record.state()))) record.set_state(std::string(to_string(VmState::crashed)));
+    MVM_TRY(pb::VmRecord record, plan(previous, name));
     const VmPaths files = store.paths(name);
     const RootfsPlan rootfs = plan_rootfs(record, files, request.fresh());
     MVM_CHECK(resolve_plan(*record.mutable_spec(), rootfs, store));
@@ -192,6 +189,14 @@ struct Session {
                                       reporter);
     *handle = runner.get();
     return {};
+  }
+
+  Result<pb::VmRecord> plan(const Previous& previous, const VmName& name) const {
+    MVM_CHECK(keep_disk(previous, name));
+    MVM_TRY(pb::VmRecord record, plan_boot(previous.record, request, options.default_hypervisor));
+    // A runner that died left the record of a running VM: what is planned begins where that ended.
+    if (is_active(*parse_vm_state(record.state()))) record.set_state(std::string(to_string(VmState::crashed)));
+    return record;
   }
 
   // A damaged record doesn't say which disk was the VM's: booting without one would lose sight of it.
