@@ -256,8 +256,8 @@ RootfsPlan plan_rootfs(const pb::VmRecord& record, const VmPaths& paths, bool fr
   plan.is_new = (is_clone || is_overlay) && (fresh || !have);
   for (const auto& own : {paths.rootfs(), paths.overlay()}) {
     const bool used = own == plan.file || own == spec.rootfs();
-    if ((fresh || record.disk_pending()) && !used && std::filesystem::exists(own, error))
-      plan.left_behind.push_back(own);
+    // Only when asked for: beside a damaged record there may lie a disk that nobody has discarded.
+    if (fresh && !used && std::filesystem::exists(own, error)) plan.left_behind.push_back(own);
   }
   return plan;
 }
